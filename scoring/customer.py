@@ -1,0 +1,60 @@
+"""The customer as the scorer sees them: profile, segment and recent history, nothing else."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from scoring.errors import BadCustomer
+
+Feature = str | int | float | bool
+
+HISTORY_SHOWN = 3
+"""How many history lines, the newest, are shown to the scorer and to the models."""
+
+
+@dataclass(frozen=True)
+class Customer:
+    """One customer at one moment.
+
+    `features` is a flat mapping of strings, finite numbers and booleans; `history` holds one line
+    per past contact, newest last; `segment` is None while nobody has assigned one.
+
+    >>> Customer("c-17", "gold", {"days_since_purchase": 45})
+
+    Raises `BadCustomer` for nested values, NaN and infinities.
+    """
+
+    id: str
+    segment: str | None
+    features: Mapping[str, Feature] = field(default_factory=dict)
+    history: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, value in self.features.items():
+            check_feature(name, value)
+
+    @property
+    def recent_history(self) -> tuple[str, ...]:
+        """The newest lines of the history, oldest first."""
+        return self.history[-HISTORY_SHOWN:]
+
+
+def check_feature(name: str, value: object) -> None:
+    """Raise `BadCustomer` unless the value is a string, a boolean or a finite number."""
+    if isinstance(value, bool | str):
+        return
+    if isinstance(value, int | float):
+        if is_finite(value):
+            return
+        raise BadCustomer(f"feature {name!r} is no finite number; expected one a float can hold")
+    raise BadCustomer(
+        f"feature {name!r} is a {type(value).__name__}; expected a string, a number or a boolean"
+    )
+
+
+def is_finite(value: float) -> bool:
+    """Whether a float can hold the number: not NaN, not infinite, no integer beyond all floats."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False

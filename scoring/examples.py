@@ -1,0 +1,138 @@
+"""Labelled examples: what the scorer learns from, one JSON object a line."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+from scoring.customer import Customer, is_finite
+from scoring.errors import BadCustomer, BadExamples
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A question, a candidate answer, and the customer it would be given to."""
+
+    question: str
+    answer: str
+    customer: Customer
+
+
+@dataclass(frozen=True)
+class Example:
+    """A pair with its verdict: `label` is 1 when the answer suits this customer, else 0."""
+
+    pair: Pair
+    label: int
+    at: datetime | None = None
+    weight: float = 1.0
+
+
+def read_examples(source: TextIO, *, name: str, labelled: bool = True) -> list[Example]:
+    """Read every line of `source`, or raise `BadExamples` naming file, line and expectation.
+
+    With `labelled=False` the label may be missing (scoring needs none) and counts as 0.
+    """
+    examples = [example for _, example in read_rows(source, name=name, labelled=labelled)]
+    if not examples:
+        raise BadExamples(f"{name}: no examples; expected at least one JSON object a line")
+    return examples
+
+
+def read_rows(
+    source: TextIO, *, name: str, labelled: bool = True
+) -> Iterator[tuple[dict[str, Any], Example]]:
+    """Yield each line as the object that was read and the example it makes."""
+    for number, line in enumerate(source, start=1):
+        if line.strip():
+            try:
+                row = json.loads(line)
+                yield row, _example(row, labelled=labelled)
+            except (ValueError, BadExamples, BadCustomer) as exc:
+                raise BadExamples(f"{name}, line {number}: {exc}") from exc
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write one JSON object a line; the file appears whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8") as out:
+        out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    partial.replace(path)
+
+
+def as_row(example: Example) -> dict[str, Any]:
+    """Return the example as the JSON object that `read_examples` reads."""
+    customer = example.pair.customer
+    row: dict[str, Any] = {
+        "customer": {
+            "id": customer.id,
+            "segment": customer.segment,
+            "features": dict(customer.features),
+        },
+        "history": list(customer.history),
+        "question": example.pair.question,
+        "answer": example.pair.answer,
+        "label": example.label,
+        "weight": example.weight,
+    }
+    if example.at is not None:
+        row["at"] = example.at.isoformat()
+    return row
+
+
+def customer_from_row(row: Mapping[str, Any], history: object = ()) -> Customer:
+    """Return the customer of one JSON object with `id`, `segment` and `features`."""
+    customer_id, segment, features = row.get("id"), row.get("segment"), row.get("features", {})
+    _expect(isinstance(customer_id, str) and customer_id, "customer.id", "a string", customer_id)
+    _expect(segment is None or isinstance(segment, str), "customer.segment", "a string", segment)
+    _expect(isinstance(features, dict), "customer.features", "an object", features)
+    lines = history if isinstance(history, list | tuple) else None
+    _expect(
+        lines is not None and all(isinstance(line, str) for line in lines),
+        "history",
+        "a list of strings",
+        history,
+    )
+    return Customer(str(customer_id), segment, features, tuple(lines or ()))
+
+
+def _example(row: object, *, labelled: bool) -> Example:
+    if not isinstance(row, dict):
+        raise BadExamples(f"got {type(row).__name__}; expected a JSON object")
+    customer = row.get("customer")
+    _expect(isinstance(customer, dict), "customer", "an object with id and features", customer)
+    for field in ("question", "answer"):
+        _expect(isinstance(row.get(field), str), field, "a string", row.get(field))
+    label, weight = row.get("label"), row.get("weight", 1.0)
+    if labelled or label is not None:
+        _expect(label in (0, 1) and label is not None, "label", "0 or 1", label)
+    _expect(_positive(weight), "weight", "a finite number above 0", weight)
+    pair = Pair(
+        row["question"], row["answer"], customer_from_row(row["customer"], row.get("history", ()))
+    )
+    return Example(pair, int(label or 0), _moment(row.get("at")), float(weight))
+
+
+def _moment(value: object) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        return datetime.fromisoformat(str(value))
+    except ValueError:
+        raise BadExamples(f"at is {value!r}; expected an ISO 8601 time") from None
+
+
+def _positive(value: object) -> bool:
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and is_finite(value)
+        and value > 0
+    )
+
+
+def _expect(holds: object, field: str, expected: str, got: object) -> None:
+    if not holds:
+        raise BadExamples(f"{field} is {got!r}; expected {expected}")

@@ -1,0 +1,120 @@
+"""Training on a small domain: what it stores, what it refuses, and that it can be repeated."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from scoring.customer import Customer
+from scoring.encoder import Encoder
+from scoring.errors import BadAdapter, BadExamples
+from scoring.examples import Example, Pair
+from scoring.registry import Registry
+from scoring.scorer import Scorer
+from scoring.training import MIN_EXAMPLES, falling_back, train, trained_segments
+from tests.scoring.conftest import CREATED, Trained, returns
+
+
+def test_trains_the_shared_adapter_and_one_per_segment_with_enough_examples(
+    trained: Trained,
+) -> None:
+    assert [adapter.segment for adapter in trained.adapters] == ["shared", "gold", "guest"]
+    assert trained.champions == {adapter.segment: adapter.version for adapter in trained.adapters}
+
+
+def test_a_segment_with_three_examples_falls_back(trained: Trained) -> None:
+    assert falling_back(trained.examples) == {"tiny": 3}
+    assert "tiny" not in trained_segments(trained.examples)
+
+
+def test_the_manifest_says_where_an_adapter_comes_from(encoder: Encoder, trained: Trained) -> None:
+    manifest = trained.registry.check(trained.champions["gold"], encoder.digest)
+    gold = [e for e in trained.examples if e.pair.customer.segment == "gold"]
+    assert manifest.segment == "gold"
+    assert manifest.base_digest == encoder.digest
+    assert manifest.examples == len(gold)
+    assert manifest.customers == len({example.pair.customer.id for example in gold})
+    assert manifest.created == CREATED.isoformat()
+    assert set(manifest.metrics) == {"auc", "brier", "ece"}
+
+
+def test_learns_who_may_return_what(trained: Trained, scorer: Scorer) -> None:
+    fresh = returns(200, customers=50, seed=5, prefix="new")
+    scores = scorer.score([example.pair for example in fresh], trained.champions)
+    right = [(s.value >= 0.5) == (e.label == 1) for s, e in zip(scores, fresh, strict=True)]
+    assert sum(right) / len(right) > 0.8
+
+
+def test_the_same_examples_and_seed_give_the_same_weights(encoder: Encoder, tmp_path: Path) -> None:
+    examples = returns(60, customers=20, seed=3)
+    first, again = (
+        train(examples, encoder=encoder, registry=registry, progress=False, created=CREATED)
+        for registry in (Registry(tmp_path / "first"), Registry(tmp_path / "again"))
+    )
+    assert [adapter.version for adapter in first] == [adapter.version for adapter in again]
+
+
+def test_one_segment_is_trained_from_the_shared_champion(
+    encoder: Encoder, trained: Trained, copied: Registry
+) -> None:
+    before = copied.champions()
+    (adapter,) = train(
+        trained.examples,
+        encoder=encoder,
+        registry=copied,
+        segment="gold",
+        seed=1,
+        progress=False,
+        created=datetime(2026, 12, 1, tzinfo=UTC),
+    )
+    assert adapter.segment == "gold"
+    assert adapter.version != before["gold"]
+    assert copied.champions() == {**before, "gold": adapter.version}
+
+
+def test_a_segment_alone_needs_a_shared_adapter(encoder: Encoder, tmp_path: Path) -> None:
+    with pytest.raises(BadAdapter, match="no shared adapter"):
+        train(
+            returns(400, customers=80, seed=1),
+            encoder=encoder,
+            registry=Registry(tmp_path),
+            segment="gold",
+            progress=False,
+            created=CREATED,
+        )
+
+
+@pytest.mark.parametrize(
+    ("examples", "segment", "message"),
+    [
+        ([], None, "no examples"),
+        ([e for e in returns(40, customers=9, seed=1) if e.label], None, "labels are 1"),
+        (returns(40, customers=9, seed=1), "gold", f"at least {MIN_EXAMPLES}"),
+        (returns(400, customers=9, seed=1), "platinum", "has 0 examples"),
+    ],
+)
+def test_refuses_what_nothing_can_be_learnt_from(
+    encoder: Encoder,
+    trained: Trained,
+    examples: list[Example],
+    segment: str | None,
+    message: str,
+) -> None:
+    with pytest.raises(BadExamples, match=message):
+        train(
+            examples,
+            encoder=encoder,
+            registry=trained.registry,
+            segment=segment,
+            progress=False,
+            created=CREATED,
+        )
+
+
+def test_one_customer_with_two_rows_is_enough_to_train_on(
+    encoder: Encoder, copied: Registry
+) -> None:
+    who = Customer("only", None)
+    rows = [Example(Pair("Free?", answer, who), label) for answer, label in (("Yes", 1), ("No", 0))]
+    (adapter,) = train(rows, encoder=encoder, registry=copied, progress=False, created=CREATED)
+    assert adapter.metrics["auc"] is None
