@@ -1,0 +1,194 @@
+"""Which models are asked in which order, what is good enough, and what it may cost."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from typing import Literal, TypeGuard, cast, get_args
+
+from cascade.errors import BadPolicy
+
+Source = Literal["cache", "macro", "llm", "simulated"]
+"""Where a tier's answers come from."""
+
+OTHER_SEGMENTS = "*"
+"""The key in `Budgets.per_segment_day` for every segment that has none of its own."""
+
+
+@dataclass(frozen=True)
+class Tier:
+    """One model of the chain and the score from which its answer is accepted, per segment.
+
+    >>> Tier("gpt-4o-mini", "llm", 0.8, {"guest": 0.9}).threshold_for("guest")
+    0.9
+
+    Raises `BadPolicy` for a threshold outside [0, 1].
+    """
+
+    model: str
+    source: Source
+    threshold: float
+    segment_thresholds: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.model:
+            raise BadPolicy("a tier has no model; name the provider that answers")
+        if self.source not in get_args(Source):
+            expected = ", ".join(get_args(Source))
+            raise BadPolicy(f"tier {self.model!r} has source {self.source!r}; expected {expected}")
+        for value in (self.threshold, *self.segment_thresholds.values()):
+            _check_threshold(self.model, value)
+
+    def threshold_for(self, segment: str | None) -> float:
+        """The segment's own threshold where it has one, else the tier's."""
+        if segment is None:
+            return self.threshold
+        return self.segment_thresholds.get(segment, self.threshold)
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """Limits in US dollars: for one ticket, and for a segment's tickets of one day (UTC).
+
+    None, or a segment that is not named, is no limit; the segment "*" speaks for all that are not
+    named, customers without a segment included. Raises `BadPolicy` for negative limits.
+    """
+
+    per_ticket: Decimal | None = None
+    per_segment_day: Mapping[str, Decimal] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        limits = [("per_ticket", self.per_ticket), *self.per_segment_day.items()]
+        for name, limit in limits:
+            if limit is not None and not _is_money(limit):
+                raise BadPolicy(f"budget {name!r} is {limit!r}; expected a Decimal, 0 or more")
+
+    def for_segment(self, segment: str | None) -> Decimal | None:
+        """The daily limit that counts for a customer of this segment."""
+        others = self.per_segment_day.get(OTHER_SEGMENTS)
+        return others if segment is None else self.per_segment_day.get(segment, others)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The chain of tiers in the order they are asked, the budgets, and seconds per ticket.
+
+    Raises `BadPolicy` for an empty chain, a model that occurs twice, or no time.
+    """
+
+    tiers: tuple[Tier, ...]
+    budgets: Budgets = field(default_factory=Budgets)
+    deadline_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        if not self.tiers:
+            raise BadPolicy("the policy has no tiers; name at least one model")
+        models = [tier.model for tier in self.tiers]
+        twice = next((model for model in models if models.count(model) > 1), None)
+        if twice is not None:
+            raise BadPolicy(f"model {twice!r} stands in two tiers; every tier has its own model")
+        if not _is_number(self.deadline_s) or not 0 < self.deadline_s < float("inf"):
+            raise BadPolicy(f"deadline_s is {self.deadline_s!r}; expected seconds above 0")
+
+    @property
+    def version(self) -> str:
+        """Twelve hex digits that change whenever anything in the policy does."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
+
+    def to_json(self) -> str:
+        """The policy as canonical JSON: equal policies give equal text."""
+        return json.dumps(_fields(self), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Policy":
+        """The policy that `to_json` wrote; raises `BadPolicy` for anything else."""
+        try:
+            data = json.loads(text)
+            tiers = tuple(_tier(each) for each in data["tiers"])
+            return cls(tiers, _budgets(data.get("budgets", {})), _number(data["deadline_s"]))
+        except KeyError as exc:
+            raise BadPolicy(f"the policy has no {exc.args[0]!r}") from exc
+        except (AttributeError, TypeError, ValueError, InvalidOperation) as exc:
+            raise BadPolicy(f"the policy cannot be read: {exc}") from exc
+
+
+def _fields(policy: Policy) -> dict[str, object]:
+    budgets = policy.budgets
+    return {
+        "tiers": [
+            {
+                "model": tier.model,
+                "source": tier.source,
+                "threshold": float(tier.threshold),
+                "segment_thresholds": {
+                    name: float(value) for name, value in tier.segment_thresholds.items()
+                },
+            }
+            for tier in policy.tiers
+        ],
+        "budgets": {
+            "per_ticket": None if budgets.per_ticket is None else _money(budgets.per_ticket),
+            "per_segment_day": {
+                name: _money(value) for name, value in budgets.per_segment_day.items()
+            },
+        },
+        "deadline_s": float(policy.deadline_s),
+    }
+
+
+def _tier(data: Mapping[str, object]) -> Tier:
+    model, thresholds = data["model"], data.get("segment_thresholds", {})
+    if not isinstance(model, str) or not isinstance(thresholds, dict):
+        raise TypeError(f"expected a model's name and thresholds by segment, got {data!r}")
+    segments = {name: _number(value) for name, value in thresholds.items()}
+    return Tier(model, _source(data["source"]), _number(data["threshold"]), segments)
+
+
+def _budgets(data: Mapping[str, object]) -> Budgets:
+    per_ticket, per_day = data.get("per_ticket"), data.get("per_segment_day", {})
+    if not isinstance(per_day, dict):
+        raise TypeError(f"expected budgets by segment, got {per_day!r}")
+    return Budgets(
+        None if per_ticket is None else _decimal(per_ticket),
+        {name: _decimal(value) for name, value in per_day.items()},
+    )
+
+
+def _source(value: object) -> Source:
+    for source in get_args(Source):
+        if value == source:
+            return cast(Source, source)
+    raise ValueError(f"expected a source out of {', '.join(get_args(Source))}, got {value!r}")
+
+
+def _number(value: object) -> float:
+    if not _is_number(value):
+        raise TypeError(f"expected a number, got {value!r}")
+    return value
+
+
+def _decimal(value: object) -> Decimal:
+    # A JSON number has been through binary by now, and money that was rounded is refused.
+    if not isinstance(value, str):
+        raise TypeError(f'expected money as a string such as "0.01", got {value!r}')
+    return Decimal(value)
+
+
+def _money(amount: Decimal) -> str:
+    # Not `normalize()`, which rounds to the context's 28 digits.
+    text = format(amount, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _is_money(amount: object) -> bool:
+    return isinstance(amount, Decimal) and amount.is_finite() and amount >= 0
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _check_threshold(model: str, value: object) -> None:
+    if not _is_number(value) or not 0 <= value <= 1:
+        raise BadPolicy(f"tier {model!r} has threshold {value!r}; expected a number in [0, 1]")
