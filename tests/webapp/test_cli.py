@@ -1,0 +1,136 @@
+"""The `frugaldesk` command, run as a user runs it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import run_frugaldesk
+
+
+def fails(*arguments: str, given: str | None = None, **environment: str) -> str:
+    """Run a command that must exit with 2 and no traceback; returns what it said."""
+    done = subprocess.run(
+        [sys.executable, "-m", "webapp.cli", *arguments],
+        env={"PATH": "", **environment},
+        input=given,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+@pytest.fixture
+def few(demo_var: Path, tmp_path: Path) -> Path:
+    """Forty held-out examples of the demo."""
+    lines = (demo_var / "demo" / "examples.heldout.jsonl").read_text().splitlines()[:40]
+    path = tmp_path / "few.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_score_adds_score_and_adapter_to_each_line(
+    demo_var: Path, few: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "scored.jsonl"
+    adapters = str(demo_var / "adapters")
+    run_frugaldesk("score", "--examples", str(few), "--adapters", adapters, "--out", str(out))
+    before = [json.loads(line) for line in few.read_text().splitlines()]
+    after = [json.loads(line) for line in out.read_text().splitlines()]
+    assert len(after) == len(before)
+    for old, new in zip(before, after, strict=True):
+        assert 0 <= new["score"] <= 1
+        assert new["adapter"].startswith((old["customer"]["segment"], "shared"))
+        assert {**new, **old} == new
+
+
+def test_evaluate_names_data_rows_and_controls(demo_var: Path, few: Path) -> None:
+    adapters = str(demo_var / "adapters")
+    arguments = ("evaluate", "--examples", str(few), "--adapters", adapters)
+    report = json.loads(run_frugaldesk(*arguments, "--json"))
+    assert report["rows"] == 40
+    names = {control["name"] for control in report["controls"]}
+    assert names == {"customer hidden", "customers shuffled", "shared adapter only"}
+    text = run_frugaldesk(*arguments)
+    assert str(few) in text
+    assert "Knowing the customer is worth" in text
+
+
+@pytest.mark.parametrize("command", ["train", "score", "evaluate"])
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{", "line 2"),
+        ('{"customer": {"id": "c"}, "question": "q", "answer": 1, "label": 1}', "answer is 1"),
+        ('{"customer": {"id": "c"}, "question": "q", "answer": "a", "label": 2}', "label is 2"),
+        ('{"question": "q", "answer": "a", "label": 1}', "customer"),
+        (
+            '{"customer": {"id": "c", "features": {"x": NaN}}, "question": "q", "answer": "a",'
+            ' "label": 1}',
+            "'x' is no finite number",
+        ),
+    ],
+)
+def test_a_bad_line_is_named_and_nothing_is_written(
+    command: str, line: str, said: str, few: Path, tmp_path: Path
+) -> None:
+    few.write_text(few.read_text().splitlines()[0] + "\n" + line + "\n")
+    out, adapters = tmp_path / "out.jsonl", tmp_path / "adapters"
+    extra = ("--out", str(out)) if command == "score" else ()
+    message = fails(command, "--examples", str(few), "--adapters", str(adapters), *extra)
+    assert f"{few}, line 2" in message
+    assert said in message
+    assert not out.exists()
+    assert not list(adapters.glob("*"))
+
+
+def test_standard_input_is_read(tmp_path: Path) -> None:
+    arguments = ("train", "--examples", "-", "--adapters", str(tmp_path / "a"))
+    assert "no examples" in fails(*arguments, given="\n")
+    assert "<stdin>, line 1" in fails(*arguments, given="nonsense\n")
+
+
+def test_an_operator_sets_up_a_tenant_of_their_own(tmp_path: Path) -> None:
+    environment = {"FRUGALDESK_VAR": str(tmp_path)}
+    macros = tmp_path / "macros.jsonl"
+    macros.write_text(
+        json.dumps({"id": "m", "title": "t", "questions": ["q?"], "body": "b"}) + "\n"
+    )
+    run_frugaldesk("db", "upgrade", **environment)
+    run_frugaldesk("tenants", "create", "acme", "Acme", **environment)
+    ada = ("users", "put", "--tenant", "acme", "ada@acme.example", "--role", "admin")
+    run_frugaldesk(*ada, "--password", "long enough", **environment)
+    key = run_frugaldesk("keys", "create", "--tenant", "acme", "helpdesk", **environment)
+    assert key.startswith("fd_")
+    told = run_frugaldesk("keys", "revoke", "--tenant", "acme", "helpdesk", **environment)
+    assert "1 revoked" in told
+    arguments = ("knowledge", "import", "--tenant", "acme", "--macros", str(macros))
+    assert "1 imported" in run_frugaldesk(*arguments, **environment)
+    macros.write_text(macros.read_text() + '{"id": "n"}\n')
+    assert "line 2" in fails(*arguments, **environment)
+    assert "no tenant 'nobody'" in fails("keys", "create", "--tenant", "nobody", "k", **environment)
+    bob = ("users", "put", "--tenant", "acme", "bob@acme.example", "--password", "short")
+    assert "at least 10" in fails(*bob, **environment)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("PORT", "http", "PORT is 'http'"),
+        ("FRUGALDESK_THRESHOLD", "1.5", "from 0 to 1"),
+        ("FRUGALDESK_BUDGET_PER_TICKET", "free", "US dollars"),
+        ("FRUGALDESK_BUDGET_PER_SEGMENT_DAY", "gold", "segment=dollars"),
+        ("FRUGALDESK_LLM_MODEL", "llama3.2", "FRUGALDESK_LLM_BASE_URL"),
+        ("FRUGALDESK_PRICES", "/nowhere/prices.toml", "FRUGALDESK_PRICES"),
+    ],
+)
+def test_a_bad_setting_stops_the_service_with_its_name(
+    variable: str, value: str, said: str, tmp_path: Path
+) -> None:
+    message = fails("serve", FRUGALDESK_VAR=str(tmp_path), **{variable: value})
+    assert variable in message
+    assert said in message

@@ -1,0 +1,121 @@
+"""The schema: migrations up and down, no drift from the models, and what the database refuses."""
+
+from datetime import datetime
+from decimal import Decimal
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import delete, inspect, update
+from sqlalchemy.exc import DatabaseError, IntegrityError, StatementError
+
+from webapp import audit, models, schema
+from webapp.db import Database
+
+
+def add_tenant(database: Database, slug: str) -> str:
+    with database.write() as session:
+        tenant = models.Tenant(slug=slug, name=slug)
+        session.add(tenant)
+        session.flush()
+        return tenant.id
+
+
+def add_customer(database: Database, tenant_id: str, external_id: str) -> str:
+    with database.write() as session:
+        customer = models.Customer(tenant_id=tenant_id, external_id=external_id, features={})
+        session.add(customer)
+        session.flush()
+        return customer.id
+
+
+def test_upgrades_from_empty_and_downgrades_to_empty(empty_database: Database) -> None:
+    assert not schema.is_current(empty_database)
+    schema.upgrade(empty_database)
+    assert schema.is_current(empty_database)
+    schema.downgrade(empty_database)
+    assert inspect(empty_database.engine).get_table_names() == ["alembic_version"]
+    schema.upgrade(empty_database)
+    assert schema.is_current(empty_database)
+
+
+def test_migrated_schema_is_the_models_schema(database: Database) -> None:
+    with database.read() as session:
+        context = MigrationContext.configure(session.connection(), opts={"compare_type": True})
+        assert compare_metadata(context, models.Base.metadata) == []
+
+
+def test_every_tenant_table_names_its_tenant_in_each_unique_key() -> None:
+    for table in models.Base.metadata.sorted_tables:
+        if table.name == "tenants":
+            continue
+        assert "tenant_id" in table.columns, table.name
+        unique = [c for c in table.constraints if c.__class__.__name__ == "UniqueConstraint"]
+        for constraint in unique:
+            assert "tenant_id" in constraint.columns, constraint.name  # type: ignore[attr-defined]
+
+
+def test_a_row_cannot_point_into_another_tenant(database: Database) -> None:
+    ours, theirs = add_tenant(database, "ours"), add_tenant(database, "theirs")
+    their_customer = add_customer(database, theirs, "c-1")
+    with pytest.raises(IntegrityError), database.write() as session:
+        session.add(
+            models.Ticket(
+                tenant_id=ours, customer_id=their_customer, external_id="T", subject="", body="b"
+            )
+        )
+
+
+def test_audit_log_refuses_change_and_deletion(database: Database) -> None:
+    tenant = add_tenant(database, "ours")
+    with database.write() as session:
+        audit.record(session, tenant, "user:a", "did", "something", number=1)
+    changes = (update(models.AuditEntry).values(actor="x"), delete(models.AuditEntry))
+    for change in changes:
+        with pytest.raises(DatabaseError, match="append-only"), database.write() as session:
+            session.execute(change)
+
+
+def test_times_are_utc_and_naive_ones_refused(database: Database) -> None:
+    tenant = add_tenant(database, "ours")
+    with database.read() as session:
+        created = session.get_one(models.Tenant, tenant).created_at
+    assert created.utcoffset() is not None
+    assert created.utcoffset().total_seconds() == 0  # type: ignore[union-attr]
+    with pytest.raises(StatementError, match="time zone"), database.write() as session:
+        session.add(models.Tenant(slug="n", name="n", created_at=datetime(2026, 1, 1)))  # noqa: DTZ001
+
+
+def test_money_keeps_every_nano_dollar(database: Database) -> None:
+    tenant = add_tenant(database, "ours")
+    customer = add_customer(database, tenant, "c-1")
+    cost = Decimal("0.000043001")
+    with database.write() as session:
+        ticket = models.Ticket(
+            tenant_id=tenant, customer_id=customer, external_id="T", subject="", body="b"
+        )
+        session.add(ticket)
+        session.flush()
+        session.add(
+            models.Suggestion(
+                tenant_id=tenant,
+                ticket_id=ticket.id,
+                customer_id=customer,
+                question="q",
+                shown={},
+                policy="p",
+                cost=cost,
+                deadline_at=models.utc_now(),
+            )
+        )
+    with database.read() as session:
+        assert session.query(models.Suggestion).one().cost == cost
+
+
+def test_sqlite_runs_in_wal_mode_with_foreign_keys(tmp_path: object) -> None:
+    database = Database(f"sqlite:///{tmp_path}/wal.db")
+    with database.read() as session:
+        connection = session.connection()
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+    database.close()

@@ -1,0 +1,288 @@
+"""A suggestion's life in the database, with a desk whose models and scorer are scripted."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+import cascade
+from cascade import (
+    Accepted,
+    Budgets,
+    DraftRequest,
+    Escalated,
+    Policy,
+    PriceTable,
+    Step,
+    Tier,
+    Usage,
+)
+from cascade.simulated import Simulated
+from scoring.customer import Customer as Asker
+from webapp import customers, escalations, feedback, models, suggestions
+from webapp.audit import Caller
+from webapp.db import Database
+from webapp.errors import Refused, Unknown
+from webapp.suggestions import Begun
+
+PRICES = PriceTable.from_toml(
+    '[[price]]\nmodel = "cheap"\neffective = "2026-01-01"\ninput_per_million = "1000"\n'
+    'output_per_million = "1000"\n'
+    '[[price]]\nmodel = "dear"\neffective = "2026-01-01"\ninput_per_million = "10000"\n'
+    'output_per_million = "10000"\n'
+)
+USAGE = Usage(100, 20)
+CHEAP_COST, DEAR_COST = Decimal("0.12"), Decimal("1.2")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A score, as the scorer gives it."""
+
+    value: float
+    adapter: str = "gold@0123456789ab"
+
+
+def _from(model: str, _request: DraftRequest) -> str:
+    return f"from {model}"
+
+
+@dataclass
+class ScriptedDesk:
+    """A desk with two simulated models, whose answers get the scores written here."""
+
+    scores: dict[str, float] = field(default_factory=lambda: {"cheap": 0.4, "dear": 0.9})
+    budgets: Budgets = field(default_factory=Budgets)
+    breaks: Exception | None = None
+
+    @property
+    def setup(self) -> Any:
+        """What `begin` is given: only the policy matters here."""
+
+        class Setup:
+            policy = Policy(
+                (Tier("cheap", "simulated", 0.8), Tier("dear", "simulated", 0.8)),
+                self.budgets,
+                deadline_s=20,
+            )
+
+        return Setup()
+
+    def answer(
+        self,
+        question: str,
+        customer: Asker,
+        setup: Any,
+        *,
+        spent_today: Callable[[], Decimal],
+        on_step: Callable[[Step], None],
+    ) -> Accepted | Escalated:
+        """Run the real cascade over the scripted models."""
+        if self.breaks:
+            raise self.breaks
+        providers = {
+            model: Simulated(model, partial(_from, model), usage=USAGE) for model in self.scores
+        }
+
+        def score(answers: Sequence[str]) -> list[Judged]:
+            return [Judged(self.scores[text.removeprefix("from ")]) for text in answers]
+
+        return cascade.answer(
+            DraftRequest(question, customer, ()),
+            policy=setup.policy,
+            providers=providers,
+            score=score,
+            prices=PRICES,
+            spent_today=spent_today,
+            on_step=on_step,
+        )
+
+
+@dataclass(frozen=True)
+class Shop:
+    """One tenant with one customer and people, in a database of either kind."""
+
+    database: Database
+    caller: Caller
+    customer_id: str
+    admin_id: str
+    rival_id: str
+
+    def begin(self, desk: ScriptedDesk, external_id: str = "T-1") -> Begun:
+        with self.database.write() as session:
+            customer = session.get_one(models.Customer, self.customer_id)
+            ticket = suggestions.put_ticket(
+                session, customer, external_id=external_id, subject="Return", body="May I?"
+            )
+            return suggestions.begin(session, self.caller, ticket, desk.setup)
+
+    def suggest(self, desk: ScriptedDesk, external_id: str = "T-1") -> dict[str, Any]:
+        begun = self.begin(desk, external_id)
+        suggestions.run(self.database, desk, begun)  # type: ignore[arg-type]
+        return self.shown(begun.suggestion_id)
+
+    def shown(self, suggestion_id: str) -> dict[str, Any]:
+        with self.database.read() as session:
+            return suggestions.as_json(
+                suggestions.find(session, self.caller.tenant_id, suggestion_id)
+            )
+
+    def waiting(self) -> list[str]:
+        with self.database.read() as session:
+            return list(
+                session.scalars(
+                    select(models.Escalation.id).where(models.Escalation.status == "open")
+                )
+            )
+
+
+@pytest.fixture
+def shop(database: Database) -> Shop:
+    with database.write() as session:
+        tenant = models.Tenant(slug="t", name="T")
+        session.add(tenant)
+        session.flush()
+        customer, _ = customers.put(
+            session, tenant.id, "c-1", segment="gold", features={"membership": "gold"}
+        )
+        people = [
+            models.User(
+                tenant_id=tenant.id, email=f"{n}@t.example", name=n, role="admin", password_hash=""
+            )
+            for n in ("ann", "bob")
+        ]
+        session.add_all(people)
+        session.flush()
+        return Shop(
+            database, Caller(tenant.id, "key:test"), customer.id, people[0].id, people[1].id
+        )
+
+
+def test_the_first_good_enough_answer_is_stored_with_every_step(shop: Shop) -> None:
+    made = shop.suggest(ScriptedDesk())
+    assert made["status"] == "suggested"
+    assert (made["answer"], made["tier"], made["score"]) == ("from dear", 1, 0.9)
+    assert Decimal(made["cost_usd"]) == CHEAP_COST + DEAR_COST
+    assert [step["accepted"] for step in made["steps"]] == [False, True]
+    assert made["adapter"] == "gold@0123456789ab"
+
+
+def test_on_escalation_the_best_answer_is_kept_and_not_the_last(shop: Shop) -> None:
+    made = shop.suggest(ScriptedDesk(scores={"cheap": 0.6, "dear": 0.2}))
+    assert made["status"] == "escalated"
+    assert made["good_enough"] is False
+    assert (made["answer"], made["score"]) == ("from cheap", 0.6)
+    assert len(shop.waiting()) == 1
+
+
+def test_an_internal_error_is_an_escalation_that_quotes_nobody(shop: Shop) -> None:
+    made = shop.suggest(ScriptedDesk(breaks=RuntimeError("ann@t.example said something")))
+    assert made["status"] == "escalated"
+    assert "RuntimeError" in made["reason"]
+    assert "ann@t.example" not in made["reason"]
+
+
+def test_the_segments_daily_budget_counts_earlier_tickets(shop: Shop) -> None:
+    desk = ScriptedDesk(budgets=Budgets(per_segment_day={"gold": CHEAP_COST + DEAR_COST}))
+    assert shop.suggest(desk, "T-1")["status"] == "suggested"
+    second = shop.suggest(desk, "T-2")
+    assert second["status"] == "escalated"
+    assert all("budget" in step["error"] for step in second["steps"])
+    assert second["cost_usd"] == "0"
+
+
+def test_a_run_that_died_is_escalated_with_what_it_had(shop: Shop) -> None:
+    begun = shop.begin(ScriptedDesk())
+    assert suggestions.settle_cut_off(shop.database) == 0
+    late = models.utc_now() + timedelta(seconds=20) + suggestions.GRACE
+    assert suggestions.settle_cut_off(shop.database, now=late) == 1
+    made = shop.shown(begun.suggestion_id)
+    assert (made["status"], made["reason"]) == ("escalated", suggestions.CUT_OFF)
+    assert len(shop.waiting()) == 1
+
+
+def test_a_later_suggestion_takes_the_place_of_a_waiting_escalation(shop: Shop) -> None:
+    shop.suggest(ScriptedDesk(scores={"cheap": 0.1, "dear": 0.2}))
+    assert len(shop.waiting()) == 1
+    shop.suggest(ScriptedDesk())
+    assert shop.waiting() == []
+
+
+def test_an_agents_own_reply_closes_the_escalation_and_answers_the_ticket(shop: Shop) -> None:
+    made = shop.suggest(ScriptedDesk(scores={"cheap": 0.1, "dear": 0.2}))
+    with shop.database.write() as session:
+        row = suggestions.find(session, shop.caller.tenant_id, made["id"])
+        with pytest.raises(Refused, match="good enough"):
+            feedback.give(session, shop.caller, row, action="accepted")
+        feedback.give(session, shop.caller, row, action="edited", final_text="My own words")
+    assert shop.waiting() == []
+    with shop.database.read() as session:
+        ticket = session.scalars(select(models.Ticket)).one()
+        assert (ticket.status, ticket.reply) == ("answered", "My own words")
+
+
+def test_two_admins_do_not_collide(shop: Shop) -> None:
+    shop.suggest(ScriptedDesk(scores={"cheap": 0.1, "dear": 0.2}))
+    (escalation_id,) = shop.waiting()
+    with shop.database.write() as session:
+        ann = session.get_one(models.User, shop.admin_id)
+        bob = session.get_one(models.User, shop.rival_id)
+        escalation = escalations.find(session, shop.caller.tenant_id, escalation_id)
+        escalations.claim(session, escalation, ann)
+        with pytest.raises(Refused, match="another admin"):
+            escalations.claim(session, escalation, bob)
+        with pytest.raises(Refused, match="claim"):
+            escalations.dismiss(session, escalation, bob, note=None)
+        assert escalations.next_open(session, ann.tenant_id, bob) is None
+        assert escalations.next_open(session, ann.tenant_id, ann) is escalation
+
+
+def test_a_correction_becomes_feedback_and_answers_the_ticket(shop: Shop) -> None:
+    shop.suggest(ScriptedDesk(scores={"cheap": 0.1, "dear": 0.2}))
+    (escalation_id,) = shop.waiting()
+    with shop.database.write() as session:
+        ann = session.get_one(models.User, shop.admin_id)
+        escalation = escalations.find(session, shop.caller.tenant_id, escalation_id)
+        escalations.claim(session, escalation, ann)
+        with pytest.raises(Refused, match="root cause"):
+            escalations.resolve(session, escalation, ann, final_text="Yes.", root_cause="mood")
+        escalations.resolve(session, escalation, ann, final_text="Yes.", root_cause="knowledge")
+    with shop.database.read() as session:
+        given = session.scalars(select(models.Feedback)).one()
+        assert (given.action, given.final_text) == ("corrected", "Yes.")
+        assert session.scalars(select(models.Ticket)).one().reply == "Yes."
+        actions = set(session.scalars(select(models.AuditEntry.action)))
+    assert {"escalation.claimed", "escalation.resolved", "suggestion.escalated"} <= actions
+
+
+def test_another_tenants_rows_are_unknown(shop: Shop) -> None:
+    made = shop.suggest(ScriptedDesk())
+    with shop.database.read() as session:
+        with pytest.raises(Unknown):
+            suggestions.find(session, "another-tenant", made["id"])
+        with pytest.raises(Unknown):
+            customers.find(session, "another-tenant", "c-1")
+
+
+def test_the_same_external_id_of_two_customers_is_two_tickets(shop: Shop) -> None:
+    with shop.database.write() as session:
+        other, _ = customers.put(session, shop.caller.tenant_id, "c-2", segment=None, features={})
+        first = session.get_one(models.Customer, shop.customer_id)
+        tickets = {
+            suggestions.put_ticket(session, each, external_id="T-9", subject="", body="b").id
+            for each in (first, other, first)
+        }
+    assert len(tickets) == 2
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [("0", "0"), ("0.000043", "0.000043"), ("1.20", "1.2"), ("10", "10"), ("1E-9", "0.000000001")],
+)
+def test_dollars_are_written_plainly(amount: str, shown: str) -> None:
+    assert suggestions.dollars(Decimal(amount)) == shown

@@ -1,0 +1,334 @@
+"""The `frugaldesk` command: thin; each command reads its files, calls one function, prints."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+
+from cascade.errors import CascadeError
+from scoring.errors import BadExamples, ScoringError
+from webapp.errors import WebappError
+from webapp.settings import Settings, scorer_base
+
+ExamplesFile = click.option(
+    "--examples",
+    "source",
+    type=click.File(encoding="utf-8"),
+    required=True,
+    help="JSONL; - is stdin.",
+)
+AdaptersFolder = click.option(
+    "--adapters", type=click.Path(file_okay=False, path_type=Path), required=True
+)
+TenantSlug = click.option("--tenant", required=True, help="The tenant's slug.")
+
+
+class _Command(click.Group):
+    """Turns the packages' errors into one line on stderr and exit status 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (ScoringError, CascadeError, WebappError) as exc:
+            click.echo(f"frugaldesk: {exc}", err=True)
+            sys.exit(2)
+        except UnicodeDecodeError as exc:
+            click.echo(f"frugaldesk: the file is not UTF-8 text: {exc}", err=True)
+            sys.exit(2)
+
+
+@click.group(cls=_Command, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Scored answers for support agents, cheapest model first."""
+
+
+# The scorer, on files alone
+
+
+@main.command()
+@ExamplesFile
+@AdaptersFolder
+@click.option("--segment", help="Train this segment's adapter only, from the shared one.")
+@click.option("--seed", default=0, show_default=True)
+def train(source: TextIO, adapters: Path, segment: str | None, seed: int) -> None:
+    """Train an adapter for each segment with enough examples, and the shared one."""
+    from scoring.encoder import load_encoder
+    from scoring.examples import read_examples
+    from scoring.registry import Registry
+    from scoring.training import falling_back
+    from scoring.training import train as train_adapters
+
+    examples = read_examples(source, name=source.name)
+    trained = train_adapters(
+        examples,
+        encoder=load_encoder(scorer_base()),
+        registry=Registry(adapters),
+        segment=segment,
+        seed=seed,
+        created=datetime.now(UTC),
+    )
+    for adapter in trained:
+        figures = " ".join(f"{name} {_figure(value)}" for name, value in adapter.metrics.items())
+        click.echo(
+            f"{adapter.version}  {adapter.examples} examples of {adapter.customers} customers in "
+            f"{source.name}, seed {seed}, on customers kept out: {figures}  {adapter.seconds:.1f} s"
+        )
+    if segment is None:
+        for name, count in falling_back(examples).items():
+            click.echo(f"{name}: {count} examples, too few; falls back to shared")
+
+
+@main.command()
+@ExamplesFile
+@AdaptersFolder
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True)
+def score(source: TextIO, adapters: Path, out: Path) -> None:
+    """Write each line of the examples again, with `score` and `adapter` added."""
+    from scoring.examples import read_rows, write_rows
+
+    rows = list(read_rows(source, name=source.name, labelled=False))
+    if not rows:
+        raise BadExamples(f"{source.name}: no examples; expected at least one JSON object a line")
+    scorer, champions = _scorer(adapters)
+    scores = scorer.score([example.pair for _, example in rows], champions)
+    write_rows(
+        out,
+        (
+            {**row, "score": each.value, "adapter": each.adapter}
+            for (row, _), each in zip(rows, scores, strict=True)
+        ),
+    )
+    click.echo(f"{out}: {len(rows)} rows scored")
+
+
+@main.command()
+@ExamplesFile
+@AdaptersFolder
+@click.option("--seed", default=0, show_default=True, help="Of the bootstrap and the shuffling.")
+@click.option("--json", "as_json", is_flag=True)
+def evaluate(source: TextIO, adapters: Path, seed: int, as_json: bool) -> None:
+    """Measure AUC, accuracy, Brier score and ECE, with the controls that hide the customer."""
+    from scoring.evaluation import evaluate as measure
+    from scoring.examples import read_examples
+
+    examples = read_examples(source, name=source.name)
+    scorer, champions = _scorer(adapters)
+    report = measure(examples, scorer=scorer, champions=champions, seed=seed, name=source.name)
+    click.echo(json.dumps(report.as_json(), indent=2) if as_json else report.as_text())
+
+
+# The service
+
+
+@main.group()
+def db() -> None:
+    """The database's schema."""
+
+
+@db.command()
+@click.argument("revision", default="head")
+def upgrade(revision: str) -> None:
+    """Bring the database to the newest schema, from whatever it has."""
+    from webapp import schema
+
+    database = _database()
+    schema.upgrade(database, revision)
+    click.echo(f"the database is at {schema.current(database)}")
+
+
+@db.command()
+@click.argument("revision", default="base")
+def downgrade(revision: str) -> None:
+    """Take the schema back; rows of tables that go are lost."""
+    from webapp import schema
+
+    database = _database()
+    schema.downgrade(database, revision)
+    click.echo(f"the database is at {schema.current(database) or 'nothing'}")
+
+
+@main.command()
+def serve() -> None:
+    """Serve API and pages on HOST:PORT."""
+    from webapp.serving import serve as run
+
+    run(Settings.from_env())
+
+
+@main.command()
+@click.option("--prepare-only", is_flag=True, help="Stop before serving.")
+def demo(prepare_only: bool) -> None:
+    """Set up the synthetic demo shop (once) and serve it."""
+    from webapp.demo.starting import prepare
+    from webapp.serving import serve as run
+
+    settings = Settings.from_env()
+    prepare(settings)
+    if not prepare_only:
+        run(settings)
+
+
+# What an operator sets up
+
+
+@main.group()
+def tenants() -> None:
+    """Support organisations."""
+
+
+@tenants.command("create")
+@click.argument("slug")
+@click.argument("name")
+def create_tenant(slug: str, name: str) -> None:
+    """Add a tenant."""
+    from sqlalchemy.exc import IntegrityError
+
+    from webapp.models import Tenant
+
+    try:
+        with _database().write() as session:
+            session.add(Tenant(slug=slug, name=name))
+    except IntegrityError:
+        raise WebappError(f"there is a tenant {slug!r} already; choose another slug") from None
+    click.echo(f"tenant {slug} added; restart the service to serve it")
+
+
+@main.group()
+def users() -> None:
+    """People who sign in."""
+
+
+@users.command("put")
+@TenantSlug
+@click.argument("email")
+@click.option("--name", default="")
+@click.option("--role", type=click.Choice(["agent", "admin"]), default="agent", show_default=True)
+@click.password_option(help="Asked for where it is not given.")
+def put_user(tenant: str, email: str, name: str, role: str, password: str) -> None:
+    """Add a person, or give them this name, role and password."""
+    from webapp import access
+
+    with _database().write() as session:
+        access.put_user(
+            session,
+            _tenant_id(session, tenant),
+            email=email,
+            name=name or email,
+            role=role,
+            password=password,
+        )
+    click.echo(f"{email} can sign in as {role}")
+
+
+@main.group()
+def keys() -> None:
+    """API keys."""
+
+
+@keys.command("create")
+@TenantSlug
+@click.argument("name")
+def create_key(tenant: str, name: str) -> None:
+    """Make an API key and print it, this once."""
+    from webapp import access
+
+    with _database().write() as session:
+        key = access.create_api_key(session, _tenant_id(session, tenant), name)
+    click.echo(key)
+
+
+@keys.command("revoke")
+@TenantSlug
+@click.argument("name")
+def revoke_key(tenant: str, name: str) -> None:
+    """End every live key of that name."""
+    from webapp import access
+
+    with _database().write() as session:
+        count = access.revoke_api_keys(session, _tenant_id(session, tenant), name)
+    click.echo(f"{count} revoked")
+
+
+@main.group()
+def adapters() -> None:
+    """Trained adapters of a tenant."""
+
+
+@adapters.command("publish")
+@TenantSlug
+@AdaptersFolder
+def publish_adapters(tenant: str, adapters: Path) -> None:
+    """Copy a folder's champions to the service's own and make them live."""
+    from webapp.adapters import import_folder
+
+    settings = Settings.from_env()
+    with _database(settings).write() as session:
+        versions = import_folder(
+            session, _tenant_id(session, tenant), adapters, settings.adapters, actor="cli"
+        )
+    click.echo("live: " + ", ".join(versions))
+
+
+@main.group("knowledge")
+def knowledge_group() -> None:
+    """Macros and policy passages of a tenant."""
+
+
+@knowledge_group.command("import")
+@TenantSlug
+@click.option(
+    "--macros", type=click.File(encoding="utf-8"), help="JSONL: id, title, questions, body."
+)
+@click.option("--passages", type=click.File(encoding="utf-8"), help="JSONL: id, title, body.")
+def import_knowledge(tenant: str, macros: TextIO | None, passages: TextIO | None) -> None:
+    """Add or replace macros and passages; nothing is written if a line is bad."""
+    from webapp import knowledge
+
+    with _database().write() as session:
+        tenant_id = _tenant_id(session, tenant)
+        count = knowledge.import_lines(session, tenant_id, macros=macros, passages=passages)
+    click.echo(f"{count} imported")
+
+
+def _database(settings: Settings | None = None) -> Any:
+    from webapp.db import Database
+
+    return Database((settings or Settings.from_env()).database_url)
+
+
+def _tenant_id(session: Any, slug: str) -> str:
+    from sqlalchemy import select
+
+    from webapp.models import Tenant
+
+    tenant_id: str | None = session.scalar(select(Tenant.id).where(Tenant.slug == slug))
+    if tenant_id is None:
+        raise WebappError(f"no tenant {slug!r}; add it with `frugaldesk tenants create`")
+    return tenant_id
+
+
+def _scorer(folder: Path) -> Any:
+    """Return a scorer with the folder's champions loaded, and the champions."""
+    from scoring.encoder import load_encoder
+    from scoring.registry import Registry
+    from scoring.scorer import Scorer
+
+    registry = Registry(folder)
+    champions = registry.champions()
+    if not champions:
+        raise ScoringError(f"{folder} holds no adapters; make some with `frugaldesk train`")
+    scorer = Scorer(load_encoder(scorer_base()), registry)
+    for version in champions.values():
+        scorer.load(version)
+    return scorer, champions
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+if __name__ == "__main__":
+    main()

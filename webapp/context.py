@@ -1,0 +1,26 @@
+"""What a request reaches from the app it runs in."""
+
+from concurrent.futures import Executor
+
+from flask import current_app
+
+from webapp.db import Database
+from webapp.desk import Desk
+
+
+def database() -> Database:
+    """Return the app's database."""
+    found: Database = current_app.extensions["frugaldesk.database"]
+    return found
+
+
+def desk() -> Desk:
+    """Return the app's desk: scorer, providers, prices."""
+    found: Desk = current_app.extensions["frugaldesk.desk"]
+    return found
+
+
+def runs() -> Executor:
+    """Return the threads in which drafts started from a page are made."""
+    found: Executor = current_app.extensions["frugaldesk.runs"]
+    return found

@@ -1,0 +1,1 @@
+"""Fernweh Outfitters (synthetic): an invented outdoor shop, the same at every run."""

@@ -1,0 +1,218 @@
+"""The desk: everything a ticket is answered with, built once per process.
+
+The encoder and the adapters take seconds to load, so the desk opens in the background while the
+process already says that it lives.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from importlib.resources import files
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from cascade import (
+    Accepted,
+    AnthropicMessages,
+    Budgets,
+    DraftRequest,
+    Escalated,
+    OpenAIChat,
+    Policy,
+    PriceTable,
+    Provider,
+    Step,
+    Tier,
+    Timeouts,
+    Usage,
+    answer,
+)
+from scoring.customer import Customer
+from webapp import adapters, policies, schema
+from webapp.db import Database
+from webapp.errors import BadSettings, NotReady
+from webapp.knowledge import Knowledge, Library
+from webapp.models import Tenant, utc_now
+from webapp.settings import LlmSettings, Settings
+
+if TYPE_CHECKING:
+    from scoring.scorer import Score, Scorer
+
+log = logging.getLogger(__name__)
+
+TYPICAL_USAGE = Usage(input_tokens=1500, output_tokens=150)
+"""A ticket's usual size, by which the built-in policy orders models from cheap to dear."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What one tenant's ticket meets: the live policy, adapters and knowledge at that moment."""
+
+    policy: Policy
+    champions: Mapping[str, str]
+    knowledge: Knowledge
+
+
+class Desk:
+    """Answers tickets with the scorer, providers and prices of this process."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings = settings
+        self._database = database
+        self._prices = read_prices(settings)
+        self._llms = {llm.model: make_provider(llm) for llm in settings.llms}
+        self._opening = Lock()
+        self._scorer: Scorer | None = None
+        self._library: Library | None = None
+        self._problem = "the scorer is still being loaded"
+
+    @property
+    def problem(self) -> str | None:
+        """Why tickets cannot be answered right now, None when they can."""
+        return None if self._scorer is not None else self._problem
+
+    def open(self) -> None:
+        """Load encoder and adapters; what stands in the way is raised and kept as `problem`."""
+        with self._opening:
+            if self._scorer is not None:
+                return
+            try:
+                self._open()
+            except Exception as exc:
+                self._problem = f"{type(exc).__name__}: {exc}"
+                raise
+
+    def _open(self) -> None:
+        if not schema.is_current(self._database):
+            raise NotReady("the database is not up to date; run `frugaldesk db upgrade`")
+        # Imported here because they bring torch, which everything but scoring does without.
+        from scoring.encoder import load_encoder
+        from scoring.registry import Registry
+        from scoring.scorer import Scorer
+
+        encoder = load_encoder(self._settings.scorer_base)
+        scorer = Scorer(encoder, Registry(self._settings.adapters))
+        with self._database.write() as session:
+            tenants = session.scalars(select(Tenant.id)).all()
+            policies.keep_built_in(session, tenants, self.built_in_policy())
+            for tenant in tenants:
+                for version in adapters.champions(session, tenant).values():
+                    if version not in scorer.loaded:
+                        scorer.load(version)
+        self._library = Library(encoder.embed)
+        with self._database.read() as session:
+            for tenant in tenants:
+                self._library.of(session, tenant)
+        self._scorer = scorer
+        log.info("ready: %d adapters loaded", len(scorer.loaded))
+
+    def built_in_policy(self) -> Policy:
+        """Return macros first, then every configured model, cheapest first."""
+        cheapest_first = sorted(
+            self._llms, key=lambda model: self._prices.cost(model, TYPICAL_USAGE, utc_now())
+        )
+        threshold = self._settings.threshold
+        return Policy(
+            tiers=(
+                Tier("macros", "macro", threshold),
+                *(Tier(model, "llm", threshold) for model in cheapest_first),
+            ),
+            budgets=Budgets(
+                self._settings.budget_per_ticket, self._settings.budget_per_segment_day
+            ),
+            deadline_s=self._settings.deadline_s,
+        )
+
+    def setup(self, tenant_id: str) -> Setup:
+        """Return what this tenant's next ticket is answered with; raises `NotReady`."""
+        if self._scorer is None or self._library is None:
+            raise NotReady(self._problem)
+        with self._database.read() as session:
+            setup = Setup(
+                policy=policies.live(session, tenant_id),
+                champions=adapters.champions(session, tenant_id),
+                knowledge=self._library.of(session, tenant_id),
+            )
+        for version in setup.champions.values():
+            if version not in self._scorer.loaded:
+                self._scorer.load(version)
+        return setup
+
+    def answer(
+        self,
+        question: str,
+        customer: Customer,
+        setup: Setup,
+        *,
+        spent_today: Callable[[], Decimal],
+        on_step: Callable[[Step], None],
+        now: Callable[[], datetime] = utc_now,
+    ) -> Accepted | Escalated:
+        """Run the cascade for one question of one customer."""
+        providers: dict[str, Provider] = {"macros": setup.knowledge.macros, **self._llms}
+        return answer(
+            DraftRequest(question, customer, setup.knowledge.passages_for(question)),
+            policy=setup.policy,
+            providers=providers,
+            score=lambda answers: self.score(question, answers, customer, setup.champions),
+            prices=self._prices,
+            spent_today=spent_today,
+            now=now,
+            clock=time.monotonic,
+            on_step=on_step,
+        )
+
+    def score(
+        self,
+        question: str,
+        answers: Sequence[str],
+        customer: Customer,
+        champions: Mapping[str, str],
+    ) -> "list[Score]":
+        """Return each answer's score for this question and customer."""
+        from scoring.examples import Pair
+
+        if self._scorer is None:
+            raise NotReady(self._problem)
+        return self._scorer.score([Pair(question, text, customer) for text in answers], champions)
+
+    def describe(self, tenant_id: str, customer: Customer) -> str:
+        """Return in words what the scorer reads of a customer; raises `NotReady`."""
+        setup = self.setup(tenant_id)
+        if self._scorer is None:
+            raise NotReady(self._problem)
+        return self._scorer.describe(customer, setup.champions)
+
+
+def read_prices(settings: Settings) -> PriceTable:
+    """Return the operator's price table; raises where a configured model has no price in it."""
+    try:
+        text = (
+            settings.prices.read_text(encoding="utf-8")
+            if settings.prices
+            else files("cascade").joinpath("prices.toml").read_text(encoding="utf-8")
+        )
+    except OSError as exc:
+        raise BadSettings(
+            f"FRUGALDESK_PRICES names {settings.prices}, which cannot be read: {exc}"
+        ) from exc
+    table = PriceTable.from_toml(text)
+    table.check([llm.model for llm in settings.llms], utc_now())
+    return table
+
+
+def make_provider(llm: LlmSettings) -> Provider:
+    """Return the HTTP client for one configured model."""
+    kind = AnthropicMessages if llm.protocol == "anthropic" else OpenAIChat
+    return kind(
+        llm.model,
+        llm.base_url,
+        llm.api_key,
+        timeouts=Timeouts(llm.connect_timeout_s, llm.read_timeout_s),
+        max_output_tokens=llm.max_output_tokens,
+    )

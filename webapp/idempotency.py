@@ -1,0 +1,109 @@
+"""Requests a client may repeat: the same key and body give the first answer again."""
+
+import hashlib
+from collections.abc import Callable
+from datetime import timedelta
+from functools import wraps
+from typing import Any, ParamSpec
+
+from flask import Response, current_app, g, request
+from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy.exc import IntegrityError
+
+from webapp.context import database
+from webapp.models import IdempotencyKey, utc_now
+from webapp.problems import problem
+
+P = ParamSpec("P")
+
+ABANDONED_AFTER = timedelta(minutes=15)
+"""A request still without an answer after this long died with its process; it may be made again."""
+
+LONGEST_KEY = 200
+
+
+def idempotent(view: Callable[P, Any]) -> Callable[P, Any]:
+    """Give the first answer again where `Idempotency-Key` was seen with the same request.
+
+    The same key with another request is a 422; a first request that still runs is a 409. Only
+    answers below 400 are kept, so a client may correct a mistake under the same key.
+    """
+
+    @wraps(view)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
+        key = request.headers.get("Idempotency-Key")
+        if key is None:
+            return view(*args, **kwargs)
+        if not 1 <= len(key) <= LONGEST_KEY or not key.isprintable():
+            return problem(422, "Idempotency-Key: expected 1 to 200 printable characters")
+        known = _claim(key, _request_hash())
+        if known is not None:
+            return _again(known, _request_hash())
+        return _first(view, key, args, kwargs)
+
+    return guarded
+
+
+def _first(view: Callable[P, Any], key: str, args: Any, kwargs: Any) -> Any:
+    try:
+        response = current_app.make_response(view(*args, **kwargs))
+    except BaseException:
+        _forget(key)
+        raise
+    if response.status_code >= 400:
+        _forget(key)
+        return response
+    with database().write() as session:
+        session.execute(
+            update(IdempotencyKey)
+            .where(*_is(key))
+            .values(status_code=response.status_code, response=response.get_data(as_text=True))
+        )
+    return response
+
+
+def _claim(key: str, request_hash: str) -> IdempotencyKey | None:
+    """Store the key as ours and return None, or return the row that was there first."""
+    tenant_id = g.caller.tenant_id
+    try:
+        with database().write() as session:
+            session.execute(
+                delete(IdempotencyKey).where(
+                    *_is(key),
+                    IdempotencyKey.status_code.is_(None),
+                    IdempotencyKey.created_at < utc_now() - ABANDONED_AFTER,
+                )
+            )
+            session.add(IdempotencyKey(tenant_id=tenant_id, key=key, request_hash=request_hash))
+        return None
+    except IntegrityError:
+        with database().read() as session:
+            return session.scalars(select(IdempotencyKey).where(*_is(key))).one()
+
+
+def _again(row: IdempotencyKey, request_hash: str) -> Response:
+    if row.request_hash != request_hash:
+        return problem(
+            422, "this Idempotency-Key was used for another request; use a new key for a new one"
+        )
+    if row.response is None or row.status_code is None:
+        response = problem(409, "the first request with this Idempotency-Key is still running")
+        response.headers["Retry-After"] = "2"
+        return response
+    response = Response(row.response, row.status_code, content_type="application/json")
+    response.headers["Idempotency-Replayed"] = "true"
+    return response
+
+
+def _forget(key: str) -> None:
+    with database().write() as session:
+        session.execute(delete(IdempotencyKey).where(*_is(key)))
+
+
+def _is(key: str) -> tuple[ColumnElement[bool], ...]:
+    return (IdempotencyKey.tenant_id == g.caller.tenant_id, IdempotencyKey.key == key)
+
+
+def _request_hash() -> str:
+    asked = f"{request.method} {request.path}\n".encode() + request.get_data()
+    return hashlib.sha256(asked).hexdigest()

@@ -1,0 +1,218 @@
+"""The admin's page: escalations one at a time, with everything needed to answer them right."""
+
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from flask import Blueprint, abort, flash, g, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy import and_, or_, select
+from sqlalchemy.orm import Session, joinedload
+
+from webapp import escalations
+from webapp.access import signed_in
+from webapp.context import database
+from webapp.errors import Refused
+from webapp.models import Escalation, Suggestion, User, utc_now
+from webapp.panel import candidate_at, clean, holder_of
+
+WAITING_SHOWN = 6
+
+blueprint = Blueprint("review", __name__)
+
+
+@blueprint.app_context_processor
+def _for_every_page() -> dict[str, Callable[[], int]]:
+    return {"open_escalations": _open_escalations}
+
+
+def _open_escalations() -> int:
+    """Return how many escalations wait; templates call it for admins only."""
+    with database().read() as rows:
+        return escalations.count_open(rows, g.tenant.id)
+
+
+@blueprint.get("/review")
+@signed_in(admin=True)
+def queue() -> ResponseReturnValue:
+    """Go to the escalation this admin should look at next, or say that none waits."""
+    with database().read() as rows:
+        following = escalations.next_open(rows, g.tenant.id, g.user)
+        if following is not None:
+            return redirect(url_for("review.one", escalation_id=following.id), 303)
+        return render_template("review_empty.html", waiting=_waiting(rows), now=utc_now())
+
+
+@blueprint.get("/review/<uuid:escalation_id>")
+@signed_in(admin=True)
+def one(escalation_id: UUID) -> ResponseReturnValue:
+    """Show one escalation; `?from=POSITION` starts the answer from that step's candidate."""
+    with database().read() as rows:
+        row = _escalation(rows, escalation_id)
+        return _show(rows, row, {"final_text": _start_from(row.suggestion)})
+
+
+@blueprint.get("/review/<uuid:escalation_id>/next")
+@signed_in(admin=True)
+def skip(escalation_id: UUID) -> ResponseReturnValue:
+    """Go to the next escalation that no other admin holds, starting over after the last."""
+    with database().read() as rows:
+        row = _escalation(rows, escalation_id)
+        following = _following(rows, row)
+    if following is None:
+        flash("No other escalation is free right now.", "note")
+    return redirect(url_for("review.one", escalation_id=following or row.id), 303)
+
+
+@blueprint.post("/review/<uuid:escalation_id>/claim")
+@signed_in(admin=True)
+def claim(escalation_id: UUID) -> ResponseReturnValue:
+    """Reserve the escalation for the admin who asks."""
+    return _try(escalation_id, escalations.claim, done=None)
+
+
+@blueprint.post("/review/<uuid:escalation_id>/release")
+@signed_in(admin=True)
+def release(escalation_id: UUID) -> ResponseReturnValue:
+    """Give the escalation back to the queue."""
+    return _try(escalation_id, escalations.release, done="Released. Another admin can take it now.")
+
+
+def _try(
+    escalation_id: UUID, change: Callable[[Session, Escalation, User], None], *, done: str | None
+) -> ResponseReturnValue:
+    try:
+        with database().write() as rows:
+            change(rows, _escalation(rows, escalation_id), g.user)
+    except Refused as exc:
+        flash(f"That did not work: {exc}.", "problem")
+    else:
+        if done:
+            flash(done, "done")
+    return redirect(url_for("review.one", escalation_id=escalation_id), 303)
+
+
+@blueprint.post("/review/<uuid:escalation_id>/resolve")
+@signed_in(admin=True)
+def resolve(escalation_id: UUID) -> ResponseReturnValue:
+    """Send the corrected answer, close the escalation and go to the next."""
+    given = _given()
+
+    def change(rows: Session, row: Escalation) -> None:
+        escalations.resolve(rows, row, g.user, **given)
+
+    return _close(
+        escalation_id, change, given, done="Resolved: your text is the reply, and kept as feedback."
+    )
+
+
+@blueprint.post("/review/<uuid:escalation_id>/dismiss")
+@signed_in(admin=True)
+def dismiss(escalation_id: UUID) -> ResponseReturnValue:
+    """Close the escalation without an answer and go to the next."""
+    given = _given()
+
+    def change(rows: Session, row: Escalation) -> None:
+        escalations.dismiss(rows, row, g.user, note=given["note"])
+
+    return _close(escalation_id, change, given, done="Dismissed without an answer.")
+
+
+def _close(
+    escalation_id: UUID,
+    change: Callable[[Session, Escalation], object],
+    given: dict[str, str],
+    *,
+    done: str,
+) -> ResponseReturnValue:
+    """Make the closing change; where it is refused, show the page again with what was typed."""
+    try:
+        with database().write() as rows:
+            change(rows, _escalation(rows, escalation_id))
+    except Refused as exc:
+        flash(f"Nothing was closed: {exc}.", "problem")
+        with database().read() as rows:
+            return _show(rows, _escalation(rows, escalation_id), given), 409
+    flash(done, "done")
+    return redirect(url_for("review.queue"), 303)
+
+
+def _given() -> dict[str, str]:
+    names = ("final_text", "root_cause", "note")
+    return {name: clean(request.form.get(name, "")).strip() for name in names}
+
+
+def _show(rows: Session, row: Escalation, given: dict[str, str]) -> str:
+    return render_template(
+        "review.html",
+        escalation=row,
+        suggestion=row.suggestion,
+        ticket=row.suggestion.ticket,
+        mine=_is_mine(row),
+        holder=holder_of(rows, row.suggestion),
+        closer=rows.get(User, row.closed_by) if row.closed_by else None,
+        given=given,
+        root_causes=escalations.ROOT_CAUSES,
+        waiting=_waiting(rows),
+        now=utc_now(),
+    )
+
+
+def _is_mine(row: Escalation) -> bool:
+    return row.status == "open" and row.claimed_by == g.user.id
+
+
+def _start_from(suggestion: Suggestion) -> str:
+    """Return the candidate that was asked for, else the best one, to correct; may be empty."""
+    position = request.args.get("from", type=int)
+    if position is not None:
+        return candidate_at(suggestion, position) or ""
+    return suggestion.answer or "" if suggestion.score is not None else ""
+
+
+def _waiting(rows: Session) -> Sequence[Escalation]:
+    """Return the oldest open escalations, whoever holds them."""
+    suggestion = joinedload(Escalation.suggestion)
+    return rows.scalars(
+        select(Escalation)
+        .where(Escalation.tenant_id == g.tenant.id, Escalation.status == "open")
+        .options(
+            suggestion.joinedload(Suggestion.ticket), suggestion.joinedload(Suggestion.customer)
+        )
+        .order_by(Escalation.created_at, Escalation.id)
+        .limit(WAITING_SHOWN)
+    ).all()
+
+
+def _following(rows: Session, row: Escalation) -> str | None:
+    """Return the next free escalation after this one by age, starting over after the newest."""
+    later = or_(
+        Escalation.created_at > row.created_at,
+        and_(Escalation.created_at == row.created_at, Escalation.id > row.id),
+    )
+    free = or_(
+        Escalation.claimed_by.is_(None),
+        Escalation.claimed_by == g.user.id,
+        Escalation.claimed_until < utc_now(),
+    )
+    return rows.scalar(
+        select(Escalation.id)
+        .where(
+            Escalation.tenant_id == g.tenant.id,
+            Escalation.status == "open",
+            Escalation.id != row.id,
+            free,
+        )
+        .order_by(later.desc(), Escalation.created_at, Escalation.id)
+        .limit(1)
+    )
+
+
+def _escalation(rows: Session, escalation_id: UUID) -> Escalation:
+    row = rows.scalar(
+        select(Escalation).where(
+            Escalation.tenant_id == g.tenant.id, Escalation.id == str(escalation_id)
+        )
+    )
+    if row is None:
+        abort(404, "There is no such escalation here.")
+    return row

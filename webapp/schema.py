@@ -1,0 +1,42 @@
+"""The schema's version: upgrade, downgrade, and whether the database is up to date."""
+
+from importlib.resources import files
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.engine import Connection
+
+from webapp.db import Database
+
+
+def upgrade(database: Database, revision: str = "head") -> None:
+    """Bring the database to `revision`, from whatever it is at, in one transaction."""
+    with database.write() as session:
+        command.upgrade(_config(session.connection()), revision)
+
+
+def downgrade(database: Database, revision: str = "base") -> None:
+    """Take the database back to `revision`; tables made later are dropped with their rows."""
+    with database.write() as session:
+        command.downgrade(_config(session.connection()), revision)
+
+
+def current(database: Database) -> str | None:
+    """Return the revision the database is at, None where it is empty."""
+    with database.read() as session:
+        return MigrationContext.configure(session.connection()).get_current_revision()
+
+
+def is_current(database: Database) -> bool:
+    """Return whether every migration of this version of the code has run."""
+    return current(database) == ScriptDirectory.from_config(_config(None)).get_current_head()
+
+
+def _config(connection: Connection | None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(files("migrations")))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config

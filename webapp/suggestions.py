@@ -1,0 +1,329 @@
+"""A ticket becomes a stored suggestion: begun, run tier by tier, finished or escalated.
+
+No transaction is open while a model is waited for. Each step is committed as it happens, so a
+page can show it live and a killed process loses nothing that was paid for.
+"""
+
+import logging
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from datetime import time as clock_time
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+import cascade
+from cascade import Accepted, Escalated, Step
+from webapp import audit, customers
+from webapp.audit import Caller
+from webapp.db import Database
+from webapp.desk import Desk, Setup
+from webapp.errors import Unknown
+from webapp.models import Customer, Escalation, Suggestion, SuggestionStep, Ticket, new_id, utc_now
+
+log = logging.getLogger(__name__)
+
+GRACE = timedelta(seconds=30)
+"""How long after its deadline a run still counts as alive; later it was cut off."""
+
+SUPERSEDED = "A later suggestion for this ticket took its place."
+CUT_OFF = "The run was cut off before it finished; the service was stopped or restarted."
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A suggestion whose tiers have yet to be asked."""
+
+    tenant_id: str
+    suggestion_id: str
+    setup: Setup
+
+
+def put_ticket(
+    session: Session, customer: Customer, *, external_id: str | None, subject: str, body: str
+) -> Ticket:
+    """Return the customer's ticket of that id with this text, added where it is new."""
+    external_id = external_id or f"t-{new_id()[:13]}"
+    try:
+        with session.begin_nested():
+            ticket = Ticket(
+                tenant_id=customer.tenant_id,
+                customer_id=customer.id,
+                external_id=external_id,
+                subject=subject,
+                body=body,
+            )
+            session.add(ticket)
+    except IntegrityError:
+        ticket = session.scalars(
+            select(Ticket).where(
+                Ticket.tenant_id == customer.tenant_id,
+                Ticket.customer_id == customer.id,
+                Ticket.external_id == external_id,
+            )
+        ).one()
+        ticket.subject, ticket.body = subject, body
+    return ticket
+
+
+def begin(session: Session, caller: Caller, ticket: Ticket, setup: Setup) -> Begun:
+    """Store a running suggestion for the ticket, with what is known of its customer now."""
+    customer = session.get_one(Customer, ticket.customer_id)
+    now = utc_now()
+    suggestion = Suggestion(
+        tenant_id=ticket.tenant_id,
+        ticket_id=ticket.id,
+        customer_id=customer.id,
+        question=cascade.Ticket(ticket.external_id, ticket.subject, ticket.body).question,
+        shown=customers.shown(session, customer),
+        segment=customer.segment,
+        policy=setup.policy.version,
+        created_at=now,
+        deadline_at=now + timedelta(seconds=setup.policy.deadline_s),
+    )
+    session.add(suggestion)
+    session.flush()
+    audit.record(session, ticket.tenant_id, caller.actor, "suggestion.begun", suggestion.id)
+    return Begun(ticket.tenant_id, suggestion.id, setup)
+
+
+def run(database: Database, desk: Desk, begun: Begun) -> None:
+    """Ask tier after tier and store each step and the outcome; a failure inside is an outcome."""
+    started = time.monotonic()
+    try:
+        outcome = _answer(database, desk, begun)
+    except Exception as exc:
+        # The message may hold a customer's text, so the log gets it and the ticket its type only.
+        log.exception("suggestion %s failed", begun.suggestion_id)
+        with database.write() as session:
+            row = session.get_one(Suggestion, begun.suggestion_id)
+            _escalate(session, row, f"An internal error stopped the run ({type(exc).__name__}).")
+        return
+    latency_ms = round((time.monotonic() - started) * 1000)
+    with database.write() as session:
+        row = session.get_one(Suggestion, begun.suggestion_id)
+        row.latency_ms = latency_ms
+        if isinstance(outcome, Accepted):
+            _accept(session, row, outcome)
+        else:
+            _keep_best(row, outcome)
+            _escalate(session, row, outcome.reason)
+
+
+def find(session: Session, tenant_id: str, suggestion_id: str) -> Suggestion:
+    """Return the tenant's suggestion, or raise `Unknown`."""
+    row = session.get(Suggestion, suggestion_id)
+    if row is None or row.tenant_id != tenant_id:
+        raise Unknown(f"no suggestion {suggestion_id!r} here")
+    return row
+
+
+def settle_cut_off(database: Database, *, now: datetime | None = None) -> int:
+    """Escalate every suggestion whose run died with its process; returns how many."""
+    with database.write() as session:
+        rows = session.scalars(
+            select(Suggestion).where(
+                Suggestion.status == "running", Suggestion.deadline_at < (now or utc_now()) - GRACE
+            )
+        ).all()
+        for row in rows:
+            _keep_best_step(session, row)
+            _escalate(session, row, CUT_OFF)
+        return len(rows)
+
+
+def close_waiting(session: Session, row: Suggestion, status: str, note: str) -> None:
+    """Take the ticket's escalations off the review queue, save those an admin has in hand."""
+    waiting = session.scalars(
+        select(Escalation)
+        .join(Escalation.suggestion)
+        .where(
+            Escalation.tenant_id == row.tenant_id,
+            Escalation.status == "open",
+            or_(Escalation.claimed_by.is_(None), Escalation.claimed_until < utc_now()),
+            Suggestion.ticket_id == row.ticket_id,
+        )
+    )
+    for escalation in waiting:
+        escalation.status, escalation.note, escalation.closed_at = status, note, utc_now()
+
+
+def as_json(row: Suggestion) -> dict[str, Any]:
+    """Return the suggestion as the API gives it."""
+    return {
+        "id": row.id,
+        "status": row.status,
+        "ticket": row.ticket.external_id,
+        "customer": row.customer.external_id,
+        "answer": row.answer,
+        "good_enough": row.status == "suggested",
+        "reason": row.reason,
+        "score": row.score,
+        "threshold": row.threshold,
+        "tier": row.tier,
+        "model": row.model,
+        "source": row.source,
+        "segment": row.segment,
+        "adapter": row.adapter,
+        "policy": row.policy,
+        "cost_usd": dollars(row.cost),
+        "latency_ms": row.latency_ms,
+        "created_at": row.created_at.isoformat(),
+        "steps": [step_as_json(step) for step in row.steps],
+    }
+
+
+def step_as_json(step: SuggestionStep) -> dict[str, Any]:
+    """Return one step as the API gives it."""
+    return {
+        "tier": step.tier,
+        "model": step.model,
+        "source": step.source,
+        "answer": step.answer if step.score is not None else None,
+        "candidates": step.candidates,
+        "score": step.score,
+        "threshold": step.threshold,
+        "adapter": step.adapter,
+        "accepted": step.accepted,
+        "cost_usd": dollars(step.cost),
+        "cost_estimated": step.cost_estimated,
+        "latency_ms": step.latency_ms,
+        "input_tokens": step.input_tokens,
+        "cached_input_tokens": step.cached_input_tokens,
+        "output_tokens": step.output_tokens,
+        "error": step.error,
+    }
+
+
+def dollars(amount: Decimal) -> str:
+    """Return an amount of US dollars without exponent or trailing zeros: "0.000043"."""
+    text = f"{amount:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def spent_today(session: Session, tenant_id: str, segment: str | None) -> Decimal:
+    """Return what the segment's tickets have cost since midnight UTC, running ones included."""
+    midnight = datetime.combine(utc_now().date(), clock_time(), tzinfo=UTC)
+    total = session.scalar(
+        select(func.sum(SuggestionStep.cost))
+        .join(
+            Suggestion,
+            (Suggestion.tenant_id == SuggestionStep.tenant_id)
+            & (Suggestion.id == SuggestionStep.suggestion_id),
+        )
+        .where(
+            Suggestion.tenant_id == tenant_id,
+            Suggestion.segment.is_(None) if segment is None else Suggestion.segment == segment,
+            Suggestion.created_at >= midnight,
+        )
+    )
+    return total or Decimal(0)
+
+
+def _answer(database: Database, desk: Desk, begun: Begun) -> Accepted | Escalated:
+    with database.read() as session:
+        row = session.get_one(Suggestion, begun.suggestion_id)
+        question, shown = row.question, row.shown
+    position = 0
+
+    def spent_by_others() -> Decimal:
+        with database.read() as session:
+            mine = session.scalar(
+                select(func.sum(SuggestionStep.cost)).where(
+                    SuggestionStep.suggestion_id == begun.suggestion_id
+                )
+            )
+            total = spent_today(session, begun.tenant_id, shown["segment"])
+            return total - (mine or Decimal(0))
+
+    def store(step: Step) -> None:
+        nonlocal position
+        with database.write() as session:
+            session.add(_stored(step, begun, position))
+            row = session.get_one(Suggestion, begun.suggestion_id)
+            row.cost += step.cost
+        position += 1
+
+    return desk.answer(
+        question,
+        customers.as_scored(shown),
+        begun.setup,
+        spent_today=spent_by_others,
+        on_step=store,
+    )
+
+
+def _stored(step: Step, begun: Begun, position: int) -> SuggestionStep:
+    usage = step.usage
+    return SuggestionStep(
+        tenant_id=begun.tenant_id,
+        suggestion_id=begun.suggestion_id,
+        position=position,
+        tier=step.tier,
+        model=step.model,
+        source=step.source,
+        answer=step.answer,
+        candidates=step.candidates,
+        score=step.score,
+        threshold=step.threshold,
+        adapter=step.adapter,
+        accepted=step.accepted,
+        cost=step.cost,
+        cost_estimated=step.cost_estimated,
+        latency_ms=step.latency_ms,
+        input_tokens=usage.input_tokens if usage else None,
+        cached_input_tokens=usage.cached_input_tokens if usage else None,
+        output_tokens=usage.output_tokens if usage else None,
+        error=step.error,
+    )
+
+
+def _accept(session: Session, row: Suggestion, outcome: Accepted) -> None:
+    _take(row, outcome.step)
+    row.status, row.finished_at = "suggested", utc_now()
+    close_waiting(session, row, "dismissed", SUPERSEDED)
+    audit.record(
+        session,
+        row.tenant_id,
+        "service",
+        "suggestion.suggested",
+        row.id,
+        tier=row.tier,
+        adapter=row.adapter,
+        policy=row.policy,
+    )
+
+
+def _keep_best(row: Suggestion, outcome: Escalated) -> None:
+    if outcome.best is not None:
+        _take(row, outcome.best)
+
+
+def _keep_best_step(session: Session, row: Suggestion) -> None:
+    best = session.scalar(
+        select(SuggestionStep)
+        .where(SuggestionStep.suggestion_id == row.id, SuggestionStep.score.is_not(None))
+        .order_by(SuggestionStep.score.desc())
+        .limit(1)
+    )
+    if best is not None:
+        _take(row, best)
+
+
+def _take(row: Suggestion, step: Step | SuggestionStep) -> None:
+    row.answer, row.score, row.threshold = step.answer, step.score, step.threshold
+    row.tier, row.model, row.source, row.adapter = step.tier, step.model, step.source, step.adapter
+
+
+def _escalate(session: Session, row: Suggestion, reason: str) -> None:
+    row.status, row.reason, row.finished_at = "escalated", reason, utc_now()
+    close_waiting(session, row, "dismissed", SUPERSEDED)
+    session.add(Escalation(tenant_id=row.tenant_id, suggestion_id=row.id, reason=reason))
+    ticket = session.get_one(Ticket, row.ticket_id)
+    if ticket.status == "open":
+        ticket.status = "escalated"
+    audit.record(session, row.tenant_id, "service", "suggestion.escalated", row.id)
