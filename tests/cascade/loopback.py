@@ -1,9 +1,11 @@
 """A real HTTP server on loopback that plays a script of replies, one for each request."""
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -32,6 +34,7 @@ class Loopback:
 
     script: list[Play]
     received: list[Received] = field(default_factory=list)
+    connections: list[socket.socket] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         owner = self
@@ -52,6 +55,11 @@ class Loopback:
         class Server(ThreadingHTTPServer):
             daemon_threads = True
 
+            def get_request(self) -> Any:
+                connection, address = super().get_request()
+                owner.connections.append(connection)
+                return connection, address
+
             def handle_error(self, request: Any, client_address: Any) -> None:
                 """A client that hangs up is what several of the tests are about."""
 
@@ -67,6 +75,10 @@ class Loopback:
     ) -> None:
         self._server.shutdown()
         self._server.server_close()
+        # A client that kept its connection must notice too that the server is gone.
+        for connection in self.connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     @property
     def url(self) -> str:

@@ -452,7 +452,7 @@ def test_no_page_has_an_access_problem_or_overflows(
 
 
 def test_a_draft_has_no_access_problem_in_any_state(page: Page) -> None:
-    open_ticket(page, "Still waiting")
+    open_ticket(page, "Very disappointed")
     page.get_by_role("button", name="Draft an answer").click()
     expect(page.get_by_role("region", name=re.compile("^Draft$|No answer"))).to_be_visible()
     open_details(page)
