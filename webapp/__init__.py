@@ -13,6 +13,7 @@ from apiflask import APIFlask
 from webapp.settings import Settings
 
 if TYPE_CHECKING:
+    from webapp.db import Database
     from webapp.desk import Desk
 
 __all__ = ["Settings", "create_app"]
@@ -60,13 +61,16 @@ def create_app(settings: Settings, *, open_desk: bool = True) -> APIFlask:
     for blueprint in (pages.blueprint, panel.blueprint, review.blueprint):
         app.register_blueprint(blueprint, enable_openapi=False)
     if open_desk:
-        threading.Thread(target=_open, args=(desk,), name="open desk", daemon=True).start()
+        threading.Thread(target=_open, args=(desk, database), name="open desk", daemon=True).start()
     return app
 
 
-def _open(desk: "Desk") -> None:
+def _open(desk: "Desk", database: "Database") -> None:
+    from webapp.suggestions import settle_cut_off
+
     try:
         desk.open()
+        settle_cut_off(database)
     except Exception:
         # `/readyz` goes on saying why, so the operator finds it there and in the log.
         log.exception("the service cannot answer tickets")

@@ -1,4 +1,6 @@
-"""Everything `webapp` raises on purpose."""
+"""Everything `webapp` raises on purpose, and how what it did not foresee is logged."""
+
+import traceback
 
 
 class WebappError(Exception):
@@ -23,3 +25,9 @@ class Refused(WebappError):
 
 class Unknown(WebappError):
     """What was named does not exist for this tenant."""
+
+
+def places(exc: BaseException) -> str:
+    """Return where an exception arose and its type; its message may quote a customer."""
+    where = "".join(traceback.format_tb(exc.__traceback__))
+    return f"{where}{type(exc).__name__}"

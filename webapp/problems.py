@@ -11,7 +11,7 @@ from flask import Response, g, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from scoring.errors import ScoringError
-from webapp.errors import NotReady, Refused, Unknown
+from webapp.errors import NotReady, Refused, Unknown, places
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ def _not_ready(exc: NotReady) -> Response:
 
 
 def _unexpected(exc: Exception) -> Response:
-    log.exception("request %s failed", g.request_id)
+    log.error("request %s failed\n%s", g.request_id, places(exc))
     return problem(500, f"Something broke on our side. Name request {g.request_id} to the admin.")
 
 

@@ -22,7 +22,7 @@ from webapp import audit, customers
 from webapp.audit import Caller
 from webapp.db import Database
 from webapp.desk import Desk, Setup
-from webapp.errors import Unknown
+from webapp.errors import Unknown, places
 from webapp.models import Customer, Escalation, Suggestion, SuggestionStep, Ticket, new_id, utc_now
 
 log = logging.getLogger(__name__)
@@ -97,8 +97,7 @@ def run(database: Database, desk: Desk, begun: Begun) -> None:
     try:
         outcome = _answer(database, desk, begun)
     except Exception as exc:
-        # The message may hold a customer's text, so the log gets it and the ticket its type only.
-        log.exception("suggestion %s failed", begun.suggestion_id)
+        log.error("suggestion %s failed\n%s", begun.suggestion_id, places(exc))
         with database.write() as session:
             row = session.get_one(Suggestion, begun.suggestion_id)
             _escalate(session, row, f"An internal error stopped the run ({type(exc).__name__}).")

@@ -180,11 +180,15 @@ def test_on_escalation_the_best_answer_is_kept_and_not_the_last(shop: Shop) -> N
     assert len(shop.waiting()) == 1
 
 
-def test_an_internal_error_is_an_escalation_that_quotes_nobody(shop: Shop) -> None:
+def test_an_internal_error_is_an_escalation_that_quotes_nobody(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
     made = shop.suggest(ScriptedDesk(breaks=RuntimeError("ann@t.example said something")))
     assert made["status"] == "escalated"
     assert "RuntimeError" in made["reason"]
     assert "ann@t.example" not in made["reason"]
+    assert "RuntimeError" in caplog.text
+    assert "ann@t.example" not in caplog.text
 
 
 def test_the_segments_daily_budget_counts_earlier_tickets(shop: Shop) -> None:
