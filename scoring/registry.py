@@ -49,12 +49,16 @@ class Manifest:
 
     @property
     def version(self) -> str:
-        """`segment@` and the first twelve hex digits of the sha256 over the manifest's content."""
-        return f"{self.segment}@{_sha256(self.as_bytes())[:12]}"
+        """`segment@` and twelve hex digits of the sha256 over all but the time of creation.
+
+        The same examples and seed give the same version, whenever they are trained.
+        """
+        content = {name: value for name, value in asdict(self).items() if name != "created"}
+        return f"{self.segment}@{_sha256(_stored(content))[:12]}"
 
     def as_bytes(self) -> bytes:
         """Return the manifest as the JSON that is stored, the same bytes for the same content."""
-        return json.dumps(asdict(self), sort_keys=True, indent=1).encode()
+        return _stored(asdict(self))
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "Manifest":
@@ -145,6 +149,10 @@ class Registry:
         with os.fdopen(handle, "wb") as out:
             out.write(content)
         Path(partial).replace(self.root / CHAMPIONS)
+
+
+def _stored(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(content, sort_keys=True, indent=1).encode()
 
 
 def _with_digests(manifest: Manifest, files: Mapping[str, bytes]) -> Manifest:

@@ -5,11 +5,13 @@ kept, the head is fitted before the layers move, and a question with its answer 
 step however many customers it is judged for.
 """
 
+import json
 import logging
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -90,8 +92,7 @@ def train(
     plan = [segment] if segment else [SHARED, *trained_segments(examples)]
     run = Run(encoder, registry, seed, created)
     trained = []
-    with torch.random.fork_rng(), _bar(plan, progress=progress) as bar:
-        torch.manual_seed(seed)
+    with _repeatable(seed), _bar(plan, progress=progress) as bar:
         bar.set_description("reading texts")
         rows = Rows.prepare(examples, encoder, run.space(segment, examples))
         for name in plan:
@@ -101,6 +102,19 @@ def train(
     for name, count in falling_back(examples).items():
         log.info("segment %r falls back to the shared adapter: %d examples", name, count)
     return trained
+
+
+@contextmanager
+def _repeatable(seed: int) -> Iterator[None]:
+    """Draw from this seed and add up in a fixed order, whatever the threads do; then as before."""
+    before = torch.are_deterministic_algorithms_enabled()
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        torch.use_deterministic_algorithms(True)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before)
 
 
 def check_examples(examples: Sequence[Example], segment: str | None = None) -> None:
@@ -248,7 +262,9 @@ def stored_files(
 def _config_file(config: LoraConfig) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         config.save_pretrained(folder)
-        return (Path(folder) / files.CONFIG).read_bytes()
+        stored = json.loads((Path(folder) / files.CONFIG).read_text())
+    stored["target_modules"].sort()  # peft keeps a set, whose order changes with the process
+    return json.dumps(stored, indent=2, sort_keys=True).encode()
 
 
 def _metrics(labels: NDArray[np.float64], chances: NDArray[np.float64]) -> dict[str, float | None]:
