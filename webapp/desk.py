@@ -100,10 +100,15 @@ class Desk:
         with self._database.write() as session:
             tenants = session.scalars(select(Tenant.id)).all()
             policies.keep_built_in(session, tenants, self.built_in_policy())
-            for tenant in tenants:
-                for version in adapters.champions(session, tenant).values():
-                    if version not in scorer.loaded:
-                        scorer.load(version)
+        with self._database.read() as session:
+            served = {
+                version
+                for tenant in tenants
+                for version in adapters.champions(session, tenant).values()
+            }
+        # Loading takes seconds, in which no transaction keeps other processes waiting.
+        for version in sorted(served - scorer.loaded):
+            scorer.load(version)
         self._library = Library(encoder.embed)
         with self._database.read() as session:
             for tenant in tenants:

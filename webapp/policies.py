@@ -46,7 +46,13 @@ def publish(session: Session, tenant_id: str, policy: Policy, *, origin: str, ac
 
 
 def keep_built_in(session: Session, tenant_ids: Sequence[str], built_in: Policy) -> None:
-    """Give every tenant without a policy of its own the one made from the settings."""
+    """Give every tenant without a policy of its own the one made from the settings.
+
+    The tenants stay locked until the transaction ends, so that of processes that start together
+    one publishes and the others find its row.
+    """
+    locked = select(models.Tenant.id).where(models.Tenant.id.in_(tenant_ids))
+    session.execute(locked.order_by(models.Tenant.id).with_for_update(key_share=True))
     for tenant_id in tenant_ids:
         row = _live_row(session, tenant_id)
         outdated = row is not None and row.policy.version != built_in.version
