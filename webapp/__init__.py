@@ -5,6 +5,7 @@
 
 import logging
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -23,9 +24,15 @@ log = logging.getLogger(__name__)
 LARGEST_REQUEST = 256 * 1024
 """Bytes a request body may have; a longer one is refused with 413."""
 
+RETRY_S = 5.0
+"""Seconds until the desk is opened again after something stood in the way."""
+
+SETTLE_S = 30.0
+"""Seconds between two looks for runs that were cut off."""
+
 
 def create_app(settings: Settings, *, open_desk: bool = True) -> APIFlask:
-    """Build the app. The desk opens in the background; `/readyz` says when it has.
+    """Build the app. The desk opens in the background; `/readyz` says when it has, or why not yet.
 
     With `open_desk=False` the caller opens it: `app.extensions["frugaldesk.desk"].open()`.
     Raises `BadSettings` and `cascade.errors.MissingPrice` before anything is served.
@@ -61,16 +68,30 @@ def create_app(settings: Settings, *, open_desk: bool = True) -> APIFlask:
     for blueprint in (pages.blueprint, panel.blueprint, review.blueprint):
         app.register_blueprint(blueprint, enable_openapi=False)
     if open_desk:
-        threading.Thread(target=_open, args=(desk, database), name="open desk", daemon=True).start()
+        threading.Thread(target=_look_after, args=(desk, database), daemon=True).start()
     return app
 
 
-def _open(desk: "Desk", database: "Database") -> None:
+def _look_after(desk: "Desk", database: "Database") -> None:
+    """Open the desk, however many tries it takes, and settle cut-off runs for as long as we live.
+
+    What stands in the way is logged once, and `/readyz` goes on saying it.
+    """
+    from webapp.errors import places
     from webapp.suggestions import settle_cut_off
 
-    try:
-        desk.open()
-        settle_cut_off(database)
-    except Exception:
-        # `/readyz` goes on saying why, so the operator finds it there and in the log.
-        log.exception("the service cannot answer tickets")
+    told = None
+    while True:
+        try:
+            desk.open()
+        except Exception:
+            if desk.problem != told:
+                log.exception("the service cannot answer tickets")
+            told = desk.problem
+        try:
+            settle_cut_off(database)
+        except Exception as exc:
+            # While the desk is closed, its own problem says enough: the tables may not be there.
+            if desk.problem is None:
+                log.error("cut-off runs cannot be settled\n%s", places(exc))
+        time.sleep(RETRY_S if desk.problem else SETTLE_S)

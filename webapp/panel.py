@@ -125,10 +125,6 @@ class Sent:
 def ticket(ticket_id: UUID) -> ResponseReturnValue:
     """Show a ticket; `?do=edit` and `?do=dismiss` open the form in the draft's place."""
     with database().read() as rows:
-        overdue = _overdue(_newest(_ticket(rows, str(ticket_id))))
-    if overdue:
-        suggestions.settle_cut_off(database())
-    with database().read() as rows:
         found = _ticket(rows, str(ticket_id))
         return _show(rows, found, do=request.args.get("do"), text=_candidate_asked_for(found))
 
@@ -270,7 +266,7 @@ def _events(ticket_id: str, suggestion_id: str) -> Iterator[str]:
     while True:
         with database().read() as rows:
             row = _suggestion(rows, ticket_id, suggestion_id)
-            steps, running, overdue = len(row.steps), row.status == "running", _overdue(row)
+            steps, running = len(row.steps), row.status == "running"
             page = _live(rows, row) if not running or steps > shown else None
         if page is not None:
             yield _event("steps" if running else "outcome", page)
@@ -280,8 +276,6 @@ def _events(ticket_id: str, suggestion_id: str) -> Iterator[str]:
         if time.monotonic() - heard > HEARTBEAT_S:
             yield ": still asking\n\n"
             heard = time.monotonic()
-        if overdue:
-            suggestions.settle_cut_off(database())
         time.sleep(POLL_S)
 
 

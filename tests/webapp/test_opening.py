@@ -1,7 +1,9 @@
 """How the service gets ready to answer, and what it tends while it serves. No encoder is loaded."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from threading import Barrier
 from types import SimpleNamespace
@@ -10,11 +12,13 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
+import webapp
 from cascade import Policy, Tier
 from scoring.scorer import Scorer
-from webapp import Settings, models, policies
+from webapp import Settings, create_app, customers, models, policies, schema, suggestions
+from webapp.audit import Caller
 from webapp.db import Database
-from webapp.desk import Desk
+from webapp.desk import Desk, Setup
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +30,11 @@ def without_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def settings(database: Database, tmp_path: Path) -> Settings:
-    """Settings that name the empty, current database."""
+    """Settings that name the database with the newest schema and no rows."""
+    return settings_of(database, tmp_path)
+
+
+def settings_of(database: Database, tmp_path: Path) -> Settings:
     url = database.engine.url.render_as_string(hide_password=False)
     return Settings.from_env({"FRUGALDESK_VAR": str(tmp_path), "FRUGALDESK_DATABASE_URL": url})
 
@@ -94,3 +102,52 @@ def test_of_processes_that_publish_at_once_one_does_and_the_others_find_it(
             select(models.AuditEntry).where(models.AuditEntry.action == "policy.published")
         ).all()
         assert len(published) == 1
+
+
+def until(done: Callable[[], bool]) -> None:
+    """Wait a few seconds for what happens in the background."""
+    give_up = time.monotonic() + 10
+    while not done() and time.monotonic() < give_up:
+        time.sleep(0.02)
+    assert done()
+
+
+def test_a_service_started_too_early_gets_ready_once_the_schema_is_there(
+    empty_database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webapp, "RETRY_S", 0.05)
+    client = create_app(settings_of(empty_database, tmp_path)).test_client()
+    until(lambda: "db upgrade" in client.get("/readyz").text)
+    assert client.get("/readyz").status_code == 503
+    schema.upgrade(empty_database)
+    until(lambda: client.get("/readyz").status_code == 200)
+
+
+def test_runs_cut_off_before_the_start_and_after_it_are_settled(
+    database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webapp, "SETTLE_S", 0.05)
+    tenant_id = add_tenant(database)
+    before = add_overdue_run(database, tenant_id)
+    create_app(settings)
+    until(lambda: status_of(database, before) == "escalated")
+    after = add_overdue_run(database, tenant_id)
+    until(lambda: status_of(database, after) == "escalated")
+
+
+def add_overdue_run(database: Database, tenant_id: str) -> str:
+    with database.write() as session:
+        customer, _ = customers.put(session, tenant_id, "c-1", segment=None, features={})
+        ticket = suggestions.put_ticket(
+            session, customer, external_id=None, subject="Return", body="May I?"
+        )
+        setup = Setup(Policy((Tier("macros", "macro", 0.8),)), {}, None)  # type: ignore[arg-type]
+        begun = suggestions.begin(session, Caller(tenant_id, "test"), ticket, setup)
+        row = session.get_one(models.Suggestion, begun.suggestion_id)
+        row.deadline_at -= timedelta(days=1)
+        return row.id
+
+
+def status_of(database: Database, suggestion_id: str) -> str:
+    with database.read() as session:
+        return session.get_one(models.Suggestion, suggestion_id).status
