@@ -3,9 +3,11 @@
 Every form works without JavaScript: it posts, is redirected, and the page says what happened.
 """
 
+import logging
 import re
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -32,9 +34,11 @@ from cascade.policy import Policy, Tier
 from webapp import display, feedback, models, suggestions, ticket_lists
 from webapp.access import caller, signed_in
 from webapp.context import database, desk, runs
-from webapp.errors import NotReady, Refused
+from webapp.errors import NotReady, Refused, places
 from webapp.models import Feedback, Suggestion, Ticket, User, utc_now
 from webapp.suggestions import GRACE
+
+log = logging.getLogger(__name__)
 
 TABS = {"open": "Open", "escalated": "Escalated", "answered": "Answered"}
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -242,8 +246,14 @@ def draft(ticket_id: UUID) -> ResponseReturnValue:
         found = _ticket(rows, str(ticket_id), lock=True)
         begun = suggestions.begin(rows, caller(), found, setup) if _wants_draft(found) else None
     if begun:
-        runs().submit(suggestions.run, database(), desk(), begun)
+        runs().submit(suggestions.run, database(), desk(), begun).add_done_callback(_log_failure)
     return _to_ticket(ticket_id)
+
+
+def _log_failure(run: Future[None]) -> None:
+    """Log what stopped a run that nobody waits for; its suggestion is settled as cut off."""
+    if not run.cancelled() and (failure := run.exception()):
+        log.error("a draft could not be stored\n%s", places(failure))
 
 
 @blueprint.get("/tickets/<uuid:ticket_id>/suggestions/<uuid:suggestion_id>/events")

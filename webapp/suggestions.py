@@ -6,13 +6,14 @@ page can show it live and a killed process loses nothing that was paid for.
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from datetime import time as clock_time
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -30,8 +31,11 @@ log = logging.getLogger(__name__)
 GRACE = timedelta(seconds=30)
 """How long after its deadline a run still counts as alive; later it was cut off."""
 
+TURN_WITHIN = timedelta(minutes=10)
+"""How long a begun run may wait for a free thread; its own deadline counts from when it has one."""
+
 SUPERSEDED = "A later suggestion for this ticket took its place."
-CUT_OFF = "The run was cut off before it finished; the service was stopped or restarted."
+CUT_OFF = "The run was cut off before it finished: the service was stopped, or busy for too long."
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ def begin(session: Session, caller: Caller, ticket: Ticket, setup: Setup) -> Beg
         segment=customer.segment,
         policy=setup.policy.version,
         created_at=now,
-        deadline_at=now + timedelta(seconds=setup.policy.deadline_s),
+        deadline_at=now + TURN_WITHIN,
     )
     session.add(suggestion)
     session.flush()
@@ -92,25 +96,33 @@ def begin(session: Session, caller: Caller, ticket: Ticket, setup: Setup) -> Beg
 
 
 def run(database: Database, desk: Desk, begun: Begun) -> None:
-    """Ask tier after tier and store each step and the outcome; a failure inside is an outcome."""
+    """Ask tier after tier and store each step and the outcome; a failure inside is an outcome.
+
+    A suggestion that has ended already, because its turn came too late, stays as it is.
+    """
+    mine = Suggestion.id == begun.suggestion_id
+    with database.write() as session:
+        waiting = _still_running(session, mine)
+        for row in waiting:
+            row.deadline_at = utc_now() + timedelta(seconds=begun.setup.policy.deadline_s)
+    if not waiting:
+        return
     started = time.monotonic()
+    outcome: Accepted | Escalated
     try:
         outcome = _answer(database, desk, begun)
     except Exception as exc:
         log.error("suggestion %s failed\n%s", begun.suggestion_id, places(exc))
-        with database.write() as session:
-            row = session.get_one(Suggestion, begun.suggestion_id)
-            _escalate(session, row, f"An internal error stopped the run ({type(exc).__name__}).")
-        return
+        reason = f"An internal error stopped the run ({type(exc).__name__})."
+        outcome = Escalated(reason, None, ())
     latency_ms = round((time.monotonic() - started) * 1000)
     with database.write() as session:
-        row = session.get_one(Suggestion, begun.suggestion_id)
-        row.latency_ms = latency_ms
-        if isinstance(outcome, Accepted):
-            _accept(session, row, outcome)
-        else:
-            _keep_best(row, outcome)
-            _escalate(session, row, outcome.reason)
+        for row in _still_running(session, mine):
+            row.latency_ms = latency_ms
+            if isinstance(outcome, Accepted):
+                _accept(session, row, outcome)
+            else:
+                _escalate(session, row, outcome.reason)
 
 
 def find(session: Session, tenant_id: str, suggestion_id: str) -> Suggestion:
@@ -123,14 +135,10 @@ def find(session: Session, tenant_id: str, suggestion_id: str) -> Suggestion:
 
 def settle_cut_off(database: Database, *, now: datetime | None = None) -> int:
     """Escalate every suggestion whose run died with its process; returns how many."""
+    overdue = Suggestion.deadline_at < (now or utc_now()) - GRACE
     with database.write() as session:
-        rows = session.scalars(
-            select(Suggestion).where(
-                Suggestion.status == "running", Suggestion.deadline_at < (now or utc_now()) - GRACE
-            )
-        ).all()
+        rows = _still_running(session, overdue, skip_locked=True)
         for row in rows:
-            _keep_best_step(session, row)
             _escalate(session, row, CUT_OFF)
         return len(rows)
 
@@ -256,6 +264,14 @@ def _answer(database: Database, desk: Desk, begun: Begun) -> Accepted | Escalate
     )
 
 
+def _still_running(
+    session: Session, which: ColumnElement[bool], *, skip_locked: bool = False
+) -> Sequence[Suggestion]:
+    """Return those that run, locked: a run and those who settle it end each suggestion once."""
+    query = select(Suggestion).where(Suggestion.status == "running", which)
+    return session.scalars(query.with_for_update(key_share=True, skip_locked=skip_locked)).all()
+
+
 def _stored(step: Step, begun: Begun, position: int) -> SuggestionStep:
     usage = step.usage
     return SuggestionStep(
@@ -297,16 +313,11 @@ def _accept(session: Session, row: Suggestion, outcome: Accepted) -> None:
     )
 
 
-def _keep_best(row: Suggestion, outcome: Escalated) -> None:
-    if outcome.best is not None:
-        _take(row, outcome.best)
-
-
-def _keep_best_step(session: Session, row: Suggestion) -> None:
+def _keep_best(session: Session, row: Suggestion) -> None:
     best = session.scalar(
         select(SuggestionStep)
         .where(SuggestionStep.suggestion_id == row.id, SuggestionStep.score.is_not(None))
-        .order_by(SuggestionStep.score.desc())
+        .order_by(SuggestionStep.score.desc(), SuggestionStep.position)
         .limit(1)
     )
     if best is not None:
@@ -319,6 +330,7 @@ def _take(row: Suggestion, step: Step | SuggestionStep) -> None:
 
 
 def _escalate(session: Session, row: Suggestion, reason: str) -> None:
+    _keep_best(session, row)
     row.status, row.reason, row.finished_at = "escalated", reason, utc_now()
     close_waiting(session, row, "dismissed", SUPERSEDED)
     session.add(Escalation(tenant_id=row.tenant_id, suggestion_id=row.id, reason=reason))

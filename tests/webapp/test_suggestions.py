@@ -1,6 +1,8 @@
 """A suggestion's life in the database, with a desk whose models and scorer are scripted."""
 
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
@@ -59,6 +61,7 @@ class ScriptedDesk:
     scores: dict[str, float] = field(default_factory=lambda: {"cheap": 0.4, "dear": 0.9})
     budgets: Budgets = field(default_factory=Budgets)
     breaks: Exception | None = None
+    in_the_end: Callable[[], None] | None = None
 
     @property
     def setup(self) -> Any:
@@ -92,7 +95,7 @@ class ScriptedDesk:
         def score(answers: Sequence[str]) -> list[Judged]:
             return [Judged(self.scores[text.removeprefix("from ")]) for text in answers]
 
-        return cascade.answer(
+        outcome = cascade.answer(
             DraftRequest(question, customer, ()),
             policy=setup.policy,
             providers=providers,
@@ -101,6 +104,9 @@ class ScriptedDesk:
             spent_today=spent_today,
             on_step=on_step,
         )
+        if self.in_the_end:
+            self.in_the_end()
+        return outcome
 
 
 @dataclass(frozen=True)
@@ -191,6 +197,14 @@ def test_an_internal_error_is_an_escalation_that_quotes_nobody(
     assert "ann@t.example" not in caplog.text
 
 
+def test_after_an_internal_error_the_best_answer_seen_is_kept(shop: Shop) -> None:
+    def fail() -> None:
+        raise RuntimeError
+
+    made = shop.suggest(ScriptedDesk(scores={"cheap": 0.6, "dear": 0.2}, in_the_end=fail))
+    assert (made["status"], made["answer"], made["score"]) == ("escalated", "from cheap", 0.6)
+
+
 def test_the_segments_daily_budget_counts_earlier_tickets(shop: Shop) -> None:
     desk = ScriptedDesk(budgets=Budgets(per_segment_day={"gold": CHEAP_COST + DEAR_COST}))
     assert shop.suggest(desk, "T-1")["status"] == "suggested"
@@ -203,10 +217,66 @@ def test_the_segments_daily_budget_counts_earlier_tickets(shop: Shop) -> None:
 def test_a_run_that_died_is_escalated_with_what_it_had(shop: Shop) -> None:
     begun = shop.begin(ScriptedDesk())
     assert suggestions.settle_cut_off(shop.database) == 0
-    late = models.utc_now() + timedelta(seconds=20) + suggestions.GRACE
+    late = models.utc_now() + suggestions.TURN_WITHIN + suggestions.GRACE
     assert suggestions.settle_cut_off(shop.database, now=late) == 1
     made = shop.shown(begun.suggestion_id)
     assert (made["status"], made["reason"]) == ("escalated", suggestions.CUT_OFF)
+    assert len(shop.waiting()) == 1
+
+
+def test_a_run_has_its_whole_deadline_from_when_its_turn_comes(shop: Shop) -> None:
+    begun = shop.begin(ScriptedDesk())
+    long_after = models.utc_now() + timedelta(seconds=20) + 2 * suggestions.GRACE
+    assert suggestions.settle_cut_off(shop.database, now=long_after) == 0
+    began = models.utc_now()
+    suggestions.run(shop.database, ScriptedDesk(), begun)  # type: ignore[arg-type]
+    assert shop.shown(begun.suggestion_id)["status"] == "suggested"
+    with shop.database.read() as session:
+        row = suggestions.find(session, shop.caller.tenant_id, begun.suggestion_id)
+        assert (
+            timedelta(0) <= row.deadline_at - began - timedelta(seconds=20) < timedelta(seconds=9)
+        )
+
+
+def test_a_run_whose_turn_comes_after_it_was_settled_asks_nobody(shop: Shop) -> None:
+    begun = shop.begin(ScriptedDesk())
+    settle_everything(shop)
+    suggestions.run(shop.database, ScriptedDesk(), begun)  # type: ignore[arg-type]
+    made = shop.shown(begun.suggestion_id)
+    assert (made["status"], made["steps"]) == ("escalated", [])
+    assert len(shop.waiting()) == 1
+
+
+@pytest.mark.parametrize("dear", [0.9, 0.1])
+def test_a_run_that_was_settled_while_it_asked_changes_nothing_any_more(
+    shop: Shop, dear: float
+) -> None:
+    desk = ScriptedDesk(
+        scores={"cheap": 0.4, "dear": dear}, in_the_end=partial(settle_everything, shop)
+    )
+    made = shop.suggest(desk)
+    assert (made["status"], made["reason"]) == ("escalated", suggestions.CUT_OFF)
+    assert len(shop.waiting()) == 1
+
+
+def settle_everything(shop: Shop) -> None:
+    suggestions.settle_cut_off(shop.database, now=models.utc_now() + timedelta(hours=1))
+
+
+def test_of_two_who_settle_the_same_run_one_does(shop: Shop) -> None:
+    begun = shop.begin(ScriptedDesk())
+    with ThreadPoolExecutor(1) as other:
+        with shop.database.write() as session:
+            row = session.get_one(models.Suggestion, begun.suggestion_id, with_for_update=True)
+            row.status = "escalated"
+            session.add(
+                models.Escalation(tenant_id=row.tenant_id, suggestion_id=row.id, reason="first")
+            )
+            session.flush()
+            late = models.utc_now() + timedelta(hours=1)
+            second = other.submit(suggestions.settle_cut_off, shop.database, now=late)
+            time.sleep(0.3)
+        assert second.result(timeout=10) == 0
     assert len(shop.waiting()) == 1
 
 

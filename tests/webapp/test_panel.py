@@ -1,0 +1,78 @@
+"""The agent's pages without a browser: what a click does when things go wrong behind it."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from apiflask import APIFlask
+from flask.testing import FlaskClient
+
+from cascade import Policy, Tier
+from webapp import Settings, access, create_app, customers, models, schema, suggestions
+from webapp.db import Database
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[APIFlask]:
+    """The app over an empty database, with a desk that is ready and scores nothing."""
+    settings = Settings.from_env({"FRUGALDESK_VAR": str(tmp_path)})
+    schema.upgrade(Database(settings.database_url))
+    app = create_app(settings, open_desk=False)
+    app.config["WTF_CSRF_ENABLED"] = False
+    setup = SimpleNamespace(policy=Policy((Tier("macros", "macro", 0.8),)))
+    app.extensions["frugaldesk.desk"] = SimpleNamespace(setup=lambda tenant_id: setup)
+    yield app
+    app.extensions["frugaldesk.database"].close()
+
+
+@pytest.fixture
+def ticket(app: APIFlask) -> str:
+    """An open ticket of the agent's tenant."""
+    with app.extensions["frugaldesk.database"].write() as session:
+        tenant = models.Tenant(slug="ours", name="Ours")
+        session.add(tenant)
+        session.flush()
+        access.put_user(
+            session,
+            tenant.id,
+            email="a@ours.example",
+            name="A",
+            role="agent",
+            password="correct horse",
+        )
+        customer, _ = customers.put(session, tenant.id, "c-1", segment="gold", features={})
+        return suggestions.put_ticket(
+            session, customer, external_id="T-1", subject="Return", body="May I?"
+        ).id
+
+
+@pytest.fixture
+def client(app: APIFlask, ticket: str) -> FlaskClient:
+    """A browser in which the agent is signed in."""
+    client = app.test_client()
+    assert client.post(
+        "/login", data={"email": "a@ours.example", "password": "correct horse"}
+    ).location
+    return client
+
+
+def test_a_draft_that_cannot_be_stored_is_logged_and_quotes_nobody(
+    client: FlaskClient,
+    ticket: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    quoted = "ann@t.example said something"
+
+    def fail(*_: object) -> None:
+        raise RuntimeError(quoted)
+
+    monkeypatch.setattr(suggestions, "run", fail)
+    assert client.post(f"/tickets/{ticket}/draft").status_code == 303
+    give_up = time.monotonic() + 5
+    while "RuntimeError" not in caplog.text and time.monotonic() < give_up:
+        time.sleep(0.02)
+    assert "RuntimeError" in caplog.text
+    assert "ann@t.example" not in caplog.text
