@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from webapp import audit, feedback
 from webapp.errors import Refused, Unknown
 from webapp.models import Escalation, Feedback, Suggestion, User, utc_now
+from webapp.suggestions import place_ticket
 
 CLAIM_LASTS = timedelta(minutes=20)
 
@@ -108,9 +109,10 @@ def resolve(
 
 
 def dismiss(session: Session, escalation: Escalation, user: User, *, note: str | None) -> None:
-    """Close the escalation without an answer."""
+    """Close the escalation without an answer; its ticket goes back to the agents."""
     _must_hold(escalation, user)
     _close(session, escalation, user, "dismissed", root_cause=None, note=note)
+    place_ticket(session, session.get_one(Suggestion, escalation.suggestion_id))
 
 
 def _close(

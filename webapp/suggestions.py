@@ -144,7 +144,10 @@ def settle_cut_off(database: Database, *, now: datetime | None = None) -> int:
 
 
 def close_waiting(session: Session, row: Suggestion, status: str, note: str) -> None:
-    """Take the ticket's escalations off the review queue, save those an admin has in hand."""
+    """Take the ticket's escalations, up to this suggestion's, off the review queue.
+
+    Those that an admin has in hand stay.
+    """
     waiting = session.scalars(
         select(Escalation)
         .join(Escalation.suggestion)
@@ -153,10 +156,45 @@ def close_waiting(session: Session, row: Suggestion, status: str, note: str) -> 
             Escalation.status == "open",
             or_(Escalation.claimed_by.is_(None), Escalation.claimed_until < utc_now()),
             Suggestion.ticket_id == row.ticket_id,
+            Suggestion.created_at <= row.created_at,
         )
     )
     for escalation in waiting:
         escalation.status, escalation.note, escalation.closed_at = status, note, utc_now()
+
+
+def locked_ticket(session: Session, row: Suggestion) -> Ticket:
+    """Return the suggestion's ticket as it is now, locked until the transaction ends."""
+    query = select(Ticket).where(Ticket.tenant_id == row.tenant_id, Ticket.id == row.ticket_id)
+    locked = query.with_for_update(key_share=True).execution_options(populate_existing=True)
+    return session.scalars(locked).one()
+
+
+def is_newest(session: Session, row: Suggestion) -> bool:
+    """Return whether the ticket has no later suggestion than this one."""
+    of_ticket = select(Suggestion.id).where(
+        Suggestion.tenant_id == row.tenant_id, Suggestion.ticket_id == row.ticket_id
+    )
+    return session.scalar(of_ticket.order_by(Suggestion.created_at.desc()).limit(1)) == row.id
+
+
+def place_ticket(session: Session, row: Suggestion) -> None:
+    """Put the suggestion's ticket, unless it is answered, with the agents or with the admins.
+
+    It is with the admins while the escalation of its newest suggestion is open.
+    """
+    ticket = locked_ticket(session, row)
+    if ticket.status == "answered":
+        return
+    newest = session.scalar(
+        select(Escalation.status)
+        .select_from(Suggestion)
+        .outerjoin(Suggestion.escalation)
+        .where(Suggestion.tenant_id == row.tenant_id, Suggestion.ticket_id == row.ticket_id)
+        .order_by(Suggestion.created_at.desc())
+        .limit(1)
+    )
+    ticket.status = "escalated" if newest == "open" else "open"
 
 
 def as_json(row: Suggestion) -> dict[str, Any]:
@@ -301,6 +339,7 @@ def _accept(session: Session, row: Suggestion, outcome: Accepted) -> None:
     _take(row, outcome.step)
     row.status, row.finished_at = "suggested", utc_now()
     close_waiting(session, row, "dismissed", SUPERSEDED)
+    place_ticket(session, row)
     audit.record(
         session,
         row.tenant_id,
@@ -333,8 +372,7 @@ def _escalate(session: Session, row: Suggestion, reason: str) -> None:
     _keep_best(session, row)
     row.status, row.reason, row.finished_at = "escalated", reason, utc_now()
     close_waiting(session, row, "dismissed", SUPERSEDED)
-    session.add(Escalation(tenant_id=row.tenant_id, suggestion_id=row.id, reason=reason))
-    ticket = session.get_one(Ticket, row.ticket_id)
-    if ticket.status == "open":
-        ticket.status = "escalated"
+    if is_newest(session, row):
+        session.add(Escalation(tenant_id=row.tenant_id, suggestion_id=row.id, reason=reason))
+    place_ticket(session, row)
     audit.record(session, row.tenant_id, "service", "suggestion.escalated", row.id)

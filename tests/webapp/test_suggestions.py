@@ -109,6 +109,9 @@ class ScriptedDesk:
         return outcome
 
 
+HOPELESS = ScriptedDesk(scores={"cheap": 0.1, "dear": 0.2})
+
+
 @dataclass(frozen=True)
 class Shop:
     """One tenant with one customer and people, in a database of either kind."""
@@ -137,6 +140,11 @@ class Shop:
             return suggestions.as_json(
                 suggestions.find(session, self.caller.tenant_id, suggestion_id)
             )
+
+    def ticket(self, external_id: str = "T-1") -> models.Ticket:
+        with self.database.read() as session:
+            ours = models.Ticket.external_id == external_id
+            return session.scalars(select(models.Ticket).where(ours)).one()
 
     def waiting(self) -> list[str]:
         with self.database.read() as session:
@@ -281,14 +289,44 @@ def test_of_two_who_settle_the_same_run_one_does(shop: Shop) -> None:
 
 
 def test_a_later_suggestion_takes_the_place_of_a_waiting_escalation(shop: Shop) -> None:
-    shop.suggest(ScriptedDesk(scores={"cheap": 0.1, "dear": 0.2}))
+    shop.suggest(HOPELESS)
     assert len(shop.waiting()) == 1
     shop.suggest(ScriptedDesk())
     assert shop.waiting() == []
 
 
+def test_a_good_draft_after_an_escalation_takes_the_ticket_back(shop: Shop) -> None:
+    shop.suggest(HOPELESS)
+    assert shop.ticket().status == "escalated"
+    shop.suggest(ScriptedDesk())
+    assert shop.ticket().status == "open"
+
+
+def test_an_escalation_dismissed_without_an_answer_gives_the_ticket_back(shop: Shop) -> None:
+    shop.suggest(HOPELESS)
+    (escalation_id,) = shop.waiting()
+    with shop.database.write() as session:
+        ann = session.get_one(models.User, shop.admin_id)
+        escalation = escalations.find(session, shop.caller.tenant_id, escalation_id)
+        escalations.claim(session, escalation, ann)
+        escalations.dismiss(session, escalation, ann, note=None)
+    assert shop.ticket().status == "open"
+
+
+@pytest.mark.parametrize("older", [ScriptedDesk(), HOPELESS])
+def test_a_run_that_ends_after_a_later_one_leaves_that_ones_escalation(
+    shop: Shop, older: ScriptedDesk
+) -> None:
+    begun = shop.begin(older)
+    shop.suggest(HOPELESS)
+    newest = shop.waiting()
+    suggestions.run(shop.database, older, begun)  # type: ignore[arg-type]
+    assert shop.waiting() == newest
+    assert shop.ticket().status == "escalated"
+
+
 def test_an_agents_own_reply_closes_the_escalation_and_answers_the_ticket(shop: Shop) -> None:
-    made = shop.suggest(ScriptedDesk(scores={"cheap": 0.1, "dear": 0.2}))
+    made = shop.suggest(HOPELESS)
     with shop.database.write() as session:
         row = suggestions.find(session, shop.caller.tenant_id, made["id"])
         with pytest.raises(Refused, match="good enough"):
@@ -301,7 +339,7 @@ def test_an_agents_own_reply_closes_the_escalation_and_answers_the_ticket(shop: 
 
 
 def test_two_admins_do_not_collide(shop: Shop) -> None:
-    shop.suggest(ScriptedDesk(scores={"cheap": 0.1, "dear": 0.2}))
+    shop.suggest(HOPELESS)
     (escalation_id,) = shop.waiting()
     with shop.database.write() as session:
         ann = session.get_one(models.User, shop.admin_id)
@@ -317,7 +355,7 @@ def test_two_admins_do_not_collide(shop: Shop) -> None:
 
 
 def test_a_correction_becomes_feedback_and_answers_the_ticket(shop: Shop) -> None:
-    shop.suggest(ScriptedDesk(scores={"cheap": 0.1, "dear": 0.2}))
+    shop.suggest(HOPELESS)
     (escalation_id,) = shop.waiting()
     with shop.database.write() as session:
         ann = session.get_one(models.User, shop.admin_id)
