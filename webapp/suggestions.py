@@ -50,7 +50,11 @@ class Begun:
 def put_ticket(
     session: Session, customer: Customer, *, external_id: str | None, subject: str, body: str
 ) -> Ticket:
-    """Return the customer's ticket of that id with this text, added where it is new."""
+    """Return the customer's ticket of that id with this text, added where it is new.
+
+    Another text than it had asks anew: the ticket is open again, without the reply to the old one,
+    which its feedback keeps.
+    """
     external_id = external_id or f"t-{new_id()[:13]}"
     try:
         with session.begin_nested():
@@ -64,13 +68,17 @@ def put_ticket(
             session.add(ticket)
     except IntegrityError:
         ticket = session.scalars(
-            select(Ticket).where(
+            select(Ticket)
+            .where(
                 Ticket.tenant_id == customer.tenant_id,
                 Ticket.customer_id == customer.id,
                 Ticket.external_id == external_id,
             )
+            .with_for_update(key_share=True)
         ).one()
-        ticket.subject, ticket.body = subject, body
+        if (ticket.subject, ticket.body) != (subject, body):
+            ticket.subject, ticket.body = subject, body
+            ticket.status, ticket.reply, ticket.replied_at = "open", None, None
     return ticket
 
 
@@ -372,7 +380,8 @@ def _escalate(session: Session, row: Suggestion, reason: str) -> None:
     _keep_best(session, row)
     row.status, row.reason, row.finished_at = "escalated", reason, utc_now()
     close_waiting(session, row, "dismissed", SUPERSEDED)
-    if is_newest(session, row):
+    answered = locked_ticket(session, row).status == "answered"
+    if not answered and is_newest(session, row):
         session.add(Escalation(tenant_id=row.tenant_id, suggestion_id=row.id, reason=reason))
     place_ticket(session, row)
     audit.record(session, row.tenant_id, "service", "suggestion.escalated", row.id)

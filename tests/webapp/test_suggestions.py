@@ -122,18 +122,25 @@ class Shop:
     admin_id: str
     rival_id: str
 
-    def begin(self, desk: ScriptedDesk, external_id: str = "T-1") -> Begun:
+    def begin(self, desk: ScriptedDesk, external_id: str = "T-1", *, body: str = "May I?") -> Begun:
         with self.database.write() as session:
             customer = session.get_one(models.Customer, self.customer_id)
             ticket = suggestions.put_ticket(
-                session, customer, external_id=external_id, subject="Return", body="May I?"
+                session, customer, external_id=external_id, subject="Return", body=body
             )
             return suggestions.begin(session, self.caller, ticket, desk.setup)
 
-    def suggest(self, desk: ScriptedDesk, external_id: str = "T-1") -> dict[str, Any]:
-        begun = self.begin(desk, external_id)
+    def suggest(
+        self, desk: ScriptedDesk, external_id: str = "T-1", *, body: str = "May I?"
+    ) -> dict[str, Any]:
+        begun = self.begin(desk, external_id, body=body)
         suggestions.run(self.database, desk, begun)  # type: ignore[arg-type]
         return self.shown(begun.suggestion_id)
+
+    def reply(self, suggestion_id: str, text: str = "My own words") -> None:
+        with self.database.write() as session:
+            row = suggestions.find(session, self.caller.tenant_id, suggestion_id)
+            feedback.give(session, self.caller, row, action="edited", final_text=text)
 
     def shown(self, suggestion_id: str) -> dict[str, Any]:
         with self.database.read() as session:
@@ -370,6 +377,29 @@ def test_a_correction_becomes_feedback_and_answers_the_ticket(shop: Shop) -> Non
         assert session.scalars(select(models.Ticket)).one().reply == "Yes."
         actions = set(session.scalars(select(models.AuditEntry.action)))
     assert {"escalation.claimed", "escalation.resolved", "suggestion.escalated"} <= actions
+
+
+def test_a_follow_up_opens_the_answered_ticket_again(shop: Shop) -> None:
+    shop.reply(shop.suggest(ScriptedDesk())["id"])
+    shop.suggest(ScriptedDesk())
+    assert (shop.ticket().status, shop.ticket().reply) == ("answered", "My own words")
+    shop.suggest(ScriptedDesk(), body="And the hat?")
+    asked = shop.ticket()
+    assert (asked.body, asked.status, asked.reply, asked.replied_at) == (
+        "And the hat?",
+        "open",
+        None,
+        None,
+    )
+    with shop.database.read() as session:
+        assert session.scalars(select(models.Feedback.final_text)).all() == ["My own words"]
+
+
+def test_a_ticket_answered_already_does_not_wait_for_an_admin(shop: Shop) -> None:
+    shop.reply(shop.suggest(ScriptedDesk())["id"])
+    assert shop.suggest(HOPELESS)["status"] == "escalated"
+    assert shop.waiting() == []
+    assert shop.ticket().status == "answered"
 
 
 def test_another_tenants_rows_are_unknown(shop: Shop) -> None:
