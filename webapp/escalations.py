@@ -6,9 +6,10 @@ from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from webapp import audit, feedback
+from webapp.audit import Caller
 from webapp.errors import Refused, Unknown
 from webapp.models import Escalation, Feedback, Suggestion, User, utc_now
-from webapp.suggestions import place_ticket
+from webapp.suggestions import locked_ticket, place_ticket
 
 CLAIM_LASTS = timedelta(minutes=20)
 
@@ -87,32 +88,40 @@ def resolve(
     root_cause: str,
     note: str | None = None,
 ) -> Feedback:
-    """Answer the ticket with the admin's text, which becomes feedback, and close the escalation."""
+    """Answer the ticket with the admin's text, which becomes feedback, and close the escalation.
+
+    Raises `Refused` for somebody else's escalation, for a missing answer or root cause, and where
+    the ticket has moved on.
+    """
     _must_hold(escalation, user)
     if not final_text.strip():
         raise Refused("the answer is empty; write the reply, or dismiss the escalation")
     if root_cause not in ROOT_CAUSES:
         raise Refused(f"root cause is {root_cause!r}; expected one of {', '.join(ROOT_CAUSES)}")
     suggestion = session.get_one(Suggestion, escalation.suggestion_id)
+    feedback.must_be_current(session, suggestion)
+    admin = Caller(user.tenant_id, f"user:{user.email}")
     correction = Feedback(
         tenant_id=user.tenant_id,
         suggestion_id=suggestion.id,
-        actor=f"user:{user.email}",
+        actor=admin.actor,
         action="corrected",
         final_text=final_text,
         reason=root_cause,
     )
     session.add(correction)
-    feedback.send_reply(session, suggestion, final_text)
     _close(session, escalation, user, "resolved", root_cause=root_cause, note=note)
+    feedback.send_reply(session, admin, suggestion, final_text)
     return correction
 
 
 def dismiss(session: Session, escalation: Escalation, user: User, *, note: str | None) -> None:
     """Close the escalation without an answer; its ticket goes back to the agents."""
     _must_hold(escalation, user)
+    suggestion = session.get_one(Suggestion, escalation.suggestion_id)
+    ticket = locked_ticket(session, suggestion)
     _close(session, escalation, user, "dismissed", root_cause=None, note=note)
-    place_ticket(session, session.get_one(Suggestion, escalation.suggestion_id))
+    place_ticket(session, ticket)
 
 
 def _close(

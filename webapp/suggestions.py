@@ -172,7 +172,10 @@ def close_waiting(session: Session, row: Suggestion, status: str, note: str) -> 
 
 
 def locked_ticket(session: Session, row: Suggestion) -> Ticket:
-    """Return the suggestion's ticket as it is now, locked until the transaction ends."""
+    """Return the suggestion's ticket as it is now, locked until the transaction ends.
+
+    Who changes a ticket's escalations locks the ticket first, so that none waits for another.
+    """
     query = select(Ticket).where(Ticket.tenant_id == row.tenant_id, Ticket.id == row.ticket_id)
     locked = query.with_for_update(key_share=True).execution_options(populate_existing=True)
     return session.scalars(locked).one()
@@ -186,19 +189,18 @@ def is_newest(session: Session, row: Suggestion) -> bool:
     return session.scalar(of_ticket.order_by(Suggestion.created_at.desc()).limit(1)) == row.id
 
 
-def place_ticket(session: Session, row: Suggestion) -> None:
-    """Put the suggestion's ticket, unless it is answered, with the agents or with the admins.
+def place_ticket(session: Session, ticket: Ticket) -> None:
+    """Put a locked ticket, unless it is answered, with the agents or with the admins.
 
     It is with the admins while the escalation of its newest suggestion is open.
     """
-    ticket = locked_ticket(session, row)
     if ticket.status == "answered":
         return
     newest = session.scalar(
         select(Escalation.status)
         .select_from(Suggestion)
         .outerjoin(Suggestion.escalation)
-        .where(Suggestion.tenant_id == row.tenant_id, Suggestion.ticket_id == row.ticket_id)
+        .where(Suggestion.tenant_id == ticket.tenant_id, Suggestion.ticket_id == ticket.id)
         .order_by(Suggestion.created_at.desc())
         .limit(1)
     )
@@ -344,10 +346,11 @@ def _stored(step: Step, begun: Begun, position: int) -> SuggestionStep:
 
 
 def _accept(session: Session, row: Suggestion, outcome: Accepted) -> None:
+    ticket = locked_ticket(session, row)
     _take(row, outcome.step)
     row.status, row.finished_at = "suggested", utc_now()
     close_waiting(session, row, "dismissed", SUPERSEDED)
-    place_ticket(session, row)
+    place_ticket(session, ticket)
     audit.record(
         session,
         row.tenant_id,
@@ -377,11 +380,11 @@ def _take(row: Suggestion, step: Step | SuggestionStep) -> None:
 
 
 def _escalate(session: Session, row: Suggestion, reason: str) -> None:
+    ticket = locked_ticket(session, row)
     _keep_best(session, row)
     row.status, row.reason, row.finished_at = "escalated", reason, utc_now()
     close_waiting(session, row, "dismissed", SUPERSEDED)
-    answered = locked_ticket(session, row).status == "answered"
-    if not answered and is_newest(session, row):
+    if ticket.status != "answered" and is_newest(session, row):
         session.add(Escalation(tenant_id=row.tenant_id, suggestion_id=row.id, reason=reason))
-    place_ticket(session, row)
+    place_ticket(session, ticket)
     audit.record(session, row.tenant_id, "service", "suggestion.escalated", row.id)

@@ -98,12 +98,17 @@ def test_what_no_macro_answers_is_escalated_with_the_best_candidate_marked(
 
 def test_feedback_is_stored_and_an_edit_needs_its_text(api: httpx.Client) -> None:
     put_customer(api, "v-fresh", days_since_purchase=3)
-    address = f"/api/v1/suggestions/{ask(api, 'v-fresh').json()['id']}/feedback"
-    assert api.post(address, json={"action": "accepted", "rating": 5}).status_code == 201
+    made = ask(api, "v-fresh", {"subject": "Return", "body": RETURN["body"]}).json()
+    address = f"/api/v1/suggestions/{made['id']}/feedback"
     refused = api.post(address, json={"action": "edited"})
     assert refused.status_code == 409
     assert "final_text" in refused.json()["detail"]
     assert api.post(address, json={"action": "liked"}).status_code == 422
+    accepted = {"action": "accepted", "rating": 5}
+    assert api.post(address, json=accepted).status_code == 201
+    again = api.post(address, json=accepted)
+    assert again.status_code == 409
+    assert "answered" in problem(again)["detail"]
 
 
 # Customers

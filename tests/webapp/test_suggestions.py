@@ -138,9 +138,12 @@ class Shop:
         return self.shown(begun.suggestion_id)
 
     def reply(self, suggestion_id: str, text: str = "My own words") -> None:
+        self.give(suggestion_id, "edited", text=text)
+
+    def give(self, suggestion_id: str, action: str, *, text: str | None = None) -> None:
         with self.database.write() as session:
             row = suggestions.find(session, self.caller.tenant_id, suggestion_id)
-            feedback.give(session, self.caller, row, action="edited", final_text=text)
+            feedback.give(session, self.caller, row, action=action, final_text=text)
 
     def shown(self, suggestion_id: str) -> dict[str, Any]:
         with self.database.read() as session:
@@ -400,6 +403,61 @@ def test_a_ticket_answered_already_does_not_wait_for_an_admin(shop: Shop) -> Non
     assert shop.suggest(HOPELESS)["status"] == "escalated"
     assert shop.waiting() == []
     assert shop.ticket().status == "answered"
+
+
+@pytest.mark.parametrize("action", ["accepted", "edited", "dismissed"])
+def test_an_answered_ticket_takes_no_other_verdict(shop: Shop, action: str) -> None:
+    made = shop.suggest(ScriptedDesk())["id"]
+    shop.reply(made)
+    with pytest.raises(Refused, match="somebody has answered"):
+        shop.give(made, action, text="Other words")
+    assert shop.ticket().reply == "My own words"
+    with shop.database.read() as session:
+        assert len(session.scalars(select(models.Feedback)).all()) == 1
+
+
+def test_a_verdict_on_an_older_draft_is_refused(shop: Shop) -> None:
+    older, _ = shop.suggest(ScriptedDesk())["id"], shop.suggest(ScriptedDesk())
+    with pytest.raises(Refused, match="newer draft"):
+        shop.give(older, "accepted")
+    assert shop.ticket().status == "open"
+
+
+def test_a_draft_is_dismissed_once_and_can_still_be_edited(shop: Shop) -> None:
+    made = shop.suggest(ScriptedDesk())["id"]
+    shop.give(made, "dismissed")
+    with pytest.raises(Refused, match="dismissed already"):
+        shop.give(made, "dismissed")
+    shop.reply(made)
+    assert shop.ticket().status == "answered"
+
+
+def test_of_two_who_answer_at_once_the_second_is_refused(shop: Shop) -> None:
+    made = shop.suggest(ScriptedDesk())["id"]
+    with ThreadPoolExecutor(1) as other:
+        with shop.database.write() as session:
+            row = suggestions.find(session, shop.caller.tenant_id, made)
+            feedback.give(session, shop.caller, row, action="accepted")
+            late = other.submit(shop.reply, made)
+            time.sleep(0.3)
+        with pytest.raises(Refused, match="somebody has answered"):
+            late.result(timeout=10)
+
+
+def test_an_admin_does_not_replace_an_agents_reply(shop: Shop) -> None:
+    made = shop.suggest(HOPELESS)["id"]
+    (escalation_id,) = shop.waiting()
+    with shop.database.write() as session:
+        ann = session.get_one(models.User, shop.admin_id)
+        escalation = escalations.find(session, shop.caller.tenant_id, escalation_id)
+        escalations.claim(session, escalation, ann)
+    shop.reply(made)
+    with shop.database.write() as session:
+        escalation = escalations.find(session, shop.caller.tenant_id, escalation_id)
+        with pytest.raises(Refused, match="somebody has answered"):
+            escalations.resolve(session, escalation, ann, final_text="No.", root_cause="model")
+        escalations.dismiss(session, escalation, ann, note=None)
+    assert (shop.ticket().status, shop.ticket().reply) == ("answered", "My own words")
 
 
 def test_another_tenants_rows_are_unknown(shop: Shop) -> None:
