@@ -1,5 +1,6 @@
 """How the service gets ready to answer, and what it tends while it serves. No encoder is loaded."""
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,10 +15,12 @@ from sqlalchemy import select
 
 import webapp
 from cascade import Policy, Tier
+from scoring.registry import Registry
 from scoring.scorer import Scorer
-from webapp import Settings, create_app, customers, models, policies, schema, suggestions
+from webapp import Settings, adapters, create_app, customers, models, policies, schema, suggestions
 from webapp.audit import Caller
 from webapp.db import Database
+from webapp.demo.starting import prepare
 from webapp.desk import Desk, Setup
 
 
@@ -151,3 +154,18 @@ def add_overdue_run(database: Database, tenant_id: str) -> str:
 def status_of(database: Database, suggestion_id: str) -> str:
     with database.read() as session:
         return session.get_one(models.Suggestion, suggestion_id).status
+
+
+def test_the_demo_makes_live_what_it_trained_last(demo_var: Path, tmp_path: Path) -> None:
+    var = tmp_path / "var"
+    shutil.copytree(demo_var, var)
+    settings = Settings.from_env({"FRUGALDESK_VAR": str(var)})
+    database = Database(settings.database_url)
+    trained = Registry(settings.adapters).champions()
+    with database.write() as session:
+        adapter = session.scalars(select(models.LiveAdapter)).first().adapter  # type: ignore[union-attr]
+        adapter.version = f"{adapter.segment}@0123456789ab"
+    prepare(settings)
+    with database.read() as session:
+        assert adapters.champions(session, adapter.tenant_id) == trained
+    database.close()
