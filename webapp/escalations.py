@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from webapp import audit, feedback
@@ -32,11 +32,29 @@ def find(session: Session, tenant_id: str, escalation_id: str) -> Escalation:
 
 def next_open(session: Session, tenant_id: str, user: User) -> Escalation | None:
     """Return what this admin should look at next: their own claim, else the oldest free one."""
-    free = _free(user)
     return session.scalar(
         select(Escalation)
-        .where(Escalation.tenant_id == tenant_id, Escalation.status == "open", free)
+        .where(Escalation.tenant_id == tenant_id, Escalation.status == "open", _free(user))
         .order_by((Escalation.claimed_by == user.id).desc().nulls_last(), Escalation.created_at)
+        .limit(1)
+    )
+
+
+def next_after(session: Session, row: Escalation, user: User) -> str | None:
+    """Return the id of the next free escalation after this one by age, or of the oldest one."""
+    later = or_(
+        Escalation.created_at > row.created_at,
+        and_(Escalation.created_at == row.created_at, Escalation.id > row.id),
+    )
+    return session.scalar(
+        select(Escalation.id)
+        .where(
+            Escalation.tenant_id == row.tenant_id,
+            Escalation.status == "open",
+            Escalation.id != row.id,
+            _free(user),
+        )
+        .order_by(later.desc(), Escalation.created_at, Escalation.id)
         .limit(1)
     )
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from flask import Blueprint, abort, flash, g, redirect, render_template, request, url_for
+from flask import Blueprint, flash, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy import and_, or_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
 from webapp import escalations
@@ -57,7 +57,7 @@ def skip(escalation_id: UUID) -> ResponseReturnValue:
     """Go to the next escalation that no other admin holds, starting over after the last."""
     with database().read() as rows:
         row = _escalation(rows, escalation_id)
-        following = _following(rows, row)
+        following = escalations.next_after(rows, row, g.user)
     if following is None:
         flash("No other escalation is free right now.", "note")
     return redirect(url_for("review.one", escalation_id=following or row.id), 303)
@@ -183,36 +183,5 @@ def _waiting(rows: Session) -> Sequence[Escalation]:
     ).all()
 
 
-def _following(rows: Session, row: Escalation) -> str | None:
-    """Return the next free escalation after this one by age, starting over after the newest."""
-    later = or_(
-        Escalation.created_at > row.created_at,
-        and_(Escalation.created_at == row.created_at, Escalation.id > row.id),
-    )
-    free = or_(
-        Escalation.claimed_by.is_(None),
-        Escalation.claimed_by == g.user.id,
-        Escalation.claimed_until < utc_now(),
-    )
-    return rows.scalar(
-        select(Escalation.id)
-        .where(
-            Escalation.tenant_id == g.tenant.id,
-            Escalation.status == "open",
-            Escalation.id != row.id,
-            free,
-        )
-        .order_by(later.desc(), Escalation.created_at, Escalation.id)
-        .limit(1)
-    )
-
-
 def _escalation(rows: Session, escalation_id: UUID) -> Escalation:
-    row = rows.scalar(
-        select(Escalation).where(
-            Escalation.tenant_id == g.tenant.id, Escalation.id == str(escalation_id)
-        )
-    )
-    if row is None:
-        abort(404, "There is no such escalation here.")
-    return row
+    return escalations.find(rows, g.tenant.id, str(escalation_id))

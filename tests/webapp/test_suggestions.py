@@ -364,6 +364,22 @@ def test_two_admins_do_not_collide(shop: Shop) -> None:
         assert escalations.next_open(session, ann.tenant_id, ann) is escalation
 
 
+def test_the_queue_goes_on_by_age_past_what_others_hold_and_starts_over(shop: Shop) -> None:
+    for external_id in ("T-1", "T-2", "T-3"):
+        shop.suggest(HOPELESS, external_id)
+    with shop.database.write() as session:
+        ann = session.get_one(models.User, shop.admin_id)
+        bob = session.get_one(models.User, shop.rival_id)
+        by_age = select(models.Escalation).order_by(models.Escalation.created_at)
+        first, second, third = session.scalars(by_age).all()
+        assert escalations.next_after(session, first, bob) == second.id
+        escalations.claim(session, second, ann)
+        assert escalations.next_after(session, first, bob) == third.id
+        assert escalations.next_after(session, third, bob) == first.id
+        escalations.claim(session, first, ann)
+        assert escalations.next_after(session, third, bob) is None
+
+
 def test_a_correction_becomes_feedback_and_answers_the_ticket(shop: Shop) -> None:
     shop.suggest(HOPELESS)
     (escalation_id,) = shop.waiting()
