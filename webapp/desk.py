@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from importlib.resources import files
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -32,6 +31,7 @@ from cascade import (
     Usage,
     answer,
 )
+from cascade.errors import BadPrices
 from scoring.customer import Customer
 from webapp import adapters, policies, schema
 from webapp.db import Database
@@ -195,18 +195,15 @@ class Desk:
 
 
 def read_prices(settings: Settings) -> PriceTable:
-    """Return the operator's price table; raises where a configured model has no price in it."""
+    """Return the operator's price table, or the one that is shipped.
+
+    Raises `BadSettings` for a file that cannot be used, `cascade.errors.MissingPrice` where a
+    configured model has no price in it.
+    """
     try:
-        text = (
-            settings.prices.read_text(encoding="utf-8")
-            if settings.prices
-            else files("cascade").joinpath("prices.toml").read_text(encoding="utf-8")
-        )
-    except OSError as exc:
-        raise BadSettings(
-            f"FRUGALDESK_PRICES names {settings.prices}, which cannot be read: {exc}"
-        ) from exc
-    table = PriceTable.from_toml(text)
+        table = PriceTable.from_toml(settings.prices) if settings.prices else PriceTable.shipped()
+    except BadPrices as exc:
+        raise BadSettings(f"FRUGALDESK_PRICES is {settings.prices}: {exc}") from exc
     table.check([llm.model for llm in settings.llms], utc_now())
     return table
 

@@ -21,7 +21,8 @@ from webapp import Settings, adapters, create_app, customers, models, policies, 
 from webapp.audit import Caller
 from webapp.db import Database
 from webapp.demo.starting import prepare
-from webapp.desk import Desk, Setup
+from webapp.desk import Desk, Setup, read_prices
+from webapp.errors import BadSettings
 
 
 @pytest.fixture(autouse=True)
@@ -169,3 +170,15 @@ def test_the_demo_makes_live_what_it_trained_last(demo_var: Path, tmp_path: Path
     with database.read() as session:
         assert adapters.champions(session, adapter.tenant_id) == trained
     database.close()
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe", b"[[price", b'[[price]]\nmodel = "m"\ninput_per_million = "free"\n']
+)
+def test_a_price_file_that_cannot_be_used_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "mine.toml").write_bytes(content)
+    settings = Settings.from_env(
+        {"FRUGALDESK_VAR": str(tmp_path), "FRUGALDESK_PRICES": str(tmp_path / "mine.toml")}
+    )
+    with pytest.raises(BadSettings, match=r"FRUGALDESK_PRICES is .*mine\.toml"):
+        read_prices(settings)
