@@ -1,6 +1,6 @@
 """Customers: from rows to what the scorer reads, and from the API to rows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -70,17 +70,22 @@ def add_history(session: Session, row: Customer, *, at: datetime | None, text: s
     return entry
 
 
-def shown(session: Session, row: Customer) -> dict[str, Any]:
-    """Return what the scorer is shown of this customer, as it is stored with each suggestion."""
-    newest = session.scalars(
+def newest_history(session: Session, row: Customer, limit: int) -> Sequence[HistoryEntry]:
+    """Return the customer's last lines of history, newest first."""
+    return session.scalars(
         select(HistoryEntry)
         .where(
             HistoryEntry.tenant_id == row.tenant_id,
             HistoryEntry.customer_id == row.id,
         )
         .order_by(HistoryEntry.at.desc(), HistoryEntry.id.desc())
-        .limit(HISTORY_SHOWN)
+        .limit(limit)
     ).all()
+
+
+def shown(session: Session, row: Customer) -> dict[str, Any]:
+    """Return what the scorer is shown of this customer, as it is stored with each suggestion."""
+    newest = newest_history(session, row, HISTORY_SHOWN)
     return {
         "id": row.external_id,
         "segment": row.segment,

@@ -136,9 +136,6 @@ class Customer(TenantRow):
     segment: Mapped[str | None] = mapped_column(String(64))
     features: Mapped[dict[str, Any]]
     updated_at: Mapped[datetime] = mapped_column(default=utc_now, onupdate=utc_now)
-    history: Mapped[list["HistoryEntry"]] = relationship(
-        order_by="HistoryEntry.at, HistoryEntry.id", viewonly=True
-    )
 
 
 class HistoryEntry(TenantRow):

@@ -6,7 +6,7 @@ Every form works without JavaScript: it posts, is redirected, and the page says 
 import logging
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from uuid import UUID
@@ -31,7 +31,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cascade.policy import Policy, Tier
-from webapp import display, feedback, models, suggestions, ticket_lists
+from webapp import customers, display, feedback, models, suggestions, ticket_lists
 from webapp.access import caller, signed_in
 from webapp.context import database, desk, runs
 from webapp.errors import NotReady, Refused, places
@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 TABS = {"open": "Open", "escalated": "Escalated", "answered": "Answered"}
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 LONGEST_SEARCH = 200
+LONGEST_HISTORY = 60
 LIST_SEEN = "list_seen"
 """The session's key for the list that an agent came from and goes back to."""
 POLL_S = 0.15
@@ -62,6 +63,7 @@ blueprint = Blueprint("panel", __name__)
 def _install(state: BlueprintSetupState) -> None:
     assert isinstance(state.app, Flask)  # noqa: S101
     display.install(state.app)
+    state.app.add_template_global(LONGEST_HISTORY, "LONGEST_HISTORY")  # type: ignore[arg-type]
 
 
 # The inbox
@@ -142,6 +144,7 @@ def _contents(rows: Session, row: Ticket) -> dict[str, object]:
     newest = _newest(row)
     return {
         "ticket": row,
+        "history": history_of(rows, row),
         "suggestion": newest,
         "state": state_of(row, newest),
         "tiers": tiers_of(rows, newest),
@@ -162,6 +165,11 @@ def state_of(row: Ticket, newest: Suggestion | None) -> str:
         return "none"
     dismissed = newest.feedback and newest.feedback[-1].action == "dismissed"
     return "dismissed" if dismissed else newest.status
+
+
+def history_of(rows: Session, row: Ticket) -> Sequence[models.HistoryEntry]:
+    """Return the history to show beside a ticket, newest first, and one line more if there is."""
+    return customers.newest_history(rows, row.customer, LONGEST_HISTORY + 1)
 
 
 def tiers_of(rows: Session, suggestion: Suggestion | None) -> tuple[Tier, ...]:

@@ -13,7 +13,7 @@ from webapp.access import signed_in
 from webapp.context import database
 from webapp.errors import Refused
 from webapp.models import Escalation, Suggestion, User, utc_now
-from webapp.panel import candidate_at, clean, holder_of
+from webapp.panel import candidate_at, clean, history_of, holder_of
 
 WAITING_SHOWN = 6
 
@@ -147,6 +147,7 @@ def _show(rows: Session, row: Escalation, given: dict[str, str]) -> str:
         escalation=row,
         suggestion=row.suggestion,
         ticket=row.suggestion.ticket,
+        history=history_of(rows, row.suggestion.ticket),
         mine=_is_mine(row),
         holder=holder_of(rows, row.suggestion),
         closer=rows.get(User, row.closed_by) if row.closed_by else None,

@@ -1,7 +1,9 @@
 """The agent's pages without a browser: what a click does when things go wrong behind it."""
 
+import re
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -76,3 +78,20 @@ def test_a_draft_that_cannot_be_stored_is_logged_and_quotes_nobody(
         time.sleep(0.02)
     assert "RuntimeError" in caplog.text
     assert "ann@t.example" not in caplog.text
+
+
+@pytest.mark.parametrize(("lines", "older"), [(8, None), (20, 12), (60, 52), (75, 52)])
+def test_a_long_history_says_how_much_of_it_is_shown(
+    app: APIFlask, client: FlaskClient, ticket: str, lines: int, older: int | None
+) -> None:
+    with app.extensions["frugaldesk.database"].write() as session:
+        customer = session.get_one(models.Ticket, ticket).customer
+        start = models.utc_now() - timedelta(days=lines)
+        for day in range(lines):
+            at = start + timedelta(days=day)
+            customers.add_history(session, customer, at=at, text=f"contact {day}.")
+    page = client.get(f"/tickets/{ticket}").text
+    assert page.count("contact ") == min(lines, 60)
+    assert page.index(f"contact {lines - 1}.") < page.index(f"contact {lines - 8}.")
+    assert re.findall(r"(\d+) older", page) == ([str(older)] if older else [])
+    assert ("What came before these is not shown" in page) == (lines > 60)
