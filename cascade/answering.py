@@ -113,14 +113,13 @@ def answer(
     now: Callable[[], datetime] = _utc_now,
     clock: Callable[[], float] = time.monotonic,
     on_step: Callable[[Step], None] = _ignore,
-    on_start: Callable[[int, Tier], None] = _ignore,
 ) -> Accepted | Escalated:
     """The first answer that reaches its tier's threshold for this customer, or an escalation.
 
     A tier that fails, or that the budgets or the deadline do not allow, is a step with an error,
     and the next one is tried. Without the scorer nothing can be accepted, so its failure ends the
     cascade. `spent_today` gives what the customer's segment spent today (UTC) before this ticket;
-    what it and the callbacks raise is not caught.
+    what it and `on_step` raise is not caught.
     """
     deadline = Deadline.after(policy.deadline_s, clock)
     run = _Run(request, policy.budgets, deadline, providers, score, prices, spent_today, now)
@@ -133,7 +132,6 @@ def answer(
         step = _untried(place, tier, tier.threshold_for(request.customer.segment))
         try:
             tariff = run.allowed(tier, _total(steps))
-            on_start(place, tier)
             step, texts = run.drafted(step, tariff)
             step = run.judged(step, texts)
         except ScorerFailed as exc:
