@@ -98,7 +98,7 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def _ignore(*_: object) -> None:
+def _ignore(_: Step) -> None:
     pass
 
 

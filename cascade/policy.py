@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Literal, TypeGuard, cast, get_args
 
 from cascade.errors import BadPolicy
+from cascade.pricing import dollars
 
 Source = Literal["cache", "macro", "llm", "simulated"]
 """Where a tier's answers come from."""
@@ -128,9 +129,9 @@ def _fields(policy: Policy) -> dict[str, object]:
             for tier in policy.tiers
         ],
         "budgets": {
-            "per_ticket": None if budgets.per_ticket is None else _money(budgets.per_ticket),
+            "per_ticket": None if budgets.per_ticket is None else dollars(budgets.per_ticket),
             "per_segment_day": {
-                name: _money(value) for name, value in budgets.per_segment_day.items()
+                name: dollars(value) for name, value in budgets.per_segment_day.items()
             },
         },
         "deadline_s": float(policy.deadline_s),
@@ -173,12 +174,6 @@ def _decimal(value: object) -> Decimal:
     if not isinstance(value, str):
         raise TypeError(f'expected money as a string such as "0.01", got {value!r}')
     return Decimal(value)
-
-
-def _money(amount: Decimal) -> str:
-    # Not `normalize()`, which rounds to the context's 28 digits.
-    text = format(amount, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _is_money(amount: object) -> bool:

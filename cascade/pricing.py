@@ -120,6 +120,13 @@ class PriceTable:
             raise MissingPrice(_missing(missing, day))
 
 
+def dollars(amount: Decimal) -> str:
+    """An amount of US dollars, exact, without exponent or trailing zeros: "0.000043"."""
+    # Not `normalize()`, which rounds to the context's 28 digits.
+    text = f"{amount:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def _day(at: datetime | date) -> date:
     if not isinstance(at, datetime):
         return at

@@ -10,10 +10,10 @@ from decimal import Decimal
 
 from flask import Flask
 
+from cascade.pricing import dollars
 from scoring.customer import Feature
 from webapp.models import Suggestion, utc_now
 from webapp.reference import operations_by_tag
-from webapp.suggestions import dollars
 
 SOURCES = {
     "cache": "Cached answer",

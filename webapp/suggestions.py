@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 import cascade
 from cascade import Accepted, Escalated, Step
+from cascade.pricing import dollars
 from webapp import audit, customers
 from webapp.audit import Caller
 from webapp.db import Database
@@ -252,12 +253,6 @@ def step_as_json(step: SuggestionStep) -> dict[str, Any]:
         "output_tokens": step.output_tokens,
         "error": step.error,
     }
-
-
-def dollars(amount: Decimal) -> str:
-    """Return an amount of US dollars without exponent or trailing zeros: "0.000043"."""
-    text = f"{amount:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def spent_today(session: Session, tenant_id: str, segment: str | None) -> Decimal:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cascade.errors import BadPrices, MissingPrice
-from cascade.pricing import PriceTable, Usage
+from cascade.pricing import PriceTable, Usage, dollars
 
 TABLE = """
 [[price]]
@@ -141,3 +141,11 @@ def test_the_shipped_table_prices_known_and_local_models() -> None:
 def test_impossible_usage_is_refused(counts: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="token"):
         Usage(*counts)
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [("0", "0"), ("0.000043", "0.000043"), ("1.20", "1.2"), ("10", "10"), ("1E-9", "0.000000001")],
+)
+def test_dollars_are_written_plainly(amount: str, shown: str) -> None:
+    assert dollars(Decimal(amount)) == shown

@@ -494,11 +494,3 @@ def test_the_same_external_id_of_two_customers_is_two_tickets(shop: Shop) -> Non
             for each in (first, other, first)
         }
     assert len(tickets) == 2
-
-
-@pytest.mark.parametrize(
-    ("amount", "shown"),
-    [("0", "0"), ("0.000043", "0.000043"), ("1.20", "1.2"), ("10", "10"), ("1E-9", "0.000000001")],
-)
-def test_dollars_are_written_plainly(amount: str, shown: str) -> None:
-    assert suggestions.dollars(Decimal(amount)) == shown
