@@ -1,4 +1,4 @@
-"""The agent's pages without a browser: what a click does when things go wrong behind it."""
+"""The pages without a browser: what they show, and what a click does when things go wrong."""
 
 import re
 import time
@@ -10,9 +10,11 @@ from types import SimpleNamespace
 import pytest
 from apiflask import APIFlask
 from flask.testing import FlaskClient
+from sqlalchemy import select
 
 from cascade import Policy, Tier
 from webapp import Settings, access, create_app, customers, models, schema, suggestions
+from webapp.audit import Caller
 from webapp.db import Database
 
 
@@ -31,7 +33,7 @@ def app(tmp_path: Path) -> Iterator[APIFlask]:
 
 @pytest.fixture
 def ticket(app: APIFlask) -> str:
-    """An open ticket of the agent's tenant."""
+    """An open ticket of the tenant in which somebody, an admin, can sign in."""
     with app.extensions["frugaldesk.database"].write() as session:
         tenant = models.Tenant(slug="ours", name="Ours")
         session.add(tenant)
@@ -41,7 +43,7 @@ def ticket(app: APIFlask) -> str:
             tenant.id,
             email="a@ours.example",
             name="A",
-            role="agent",
+            role="admin",
             password="correct horse",
         )
         customer, _ = customers.put(session, tenant.id, "c-1", segment="gold", features={})
@@ -52,7 +54,7 @@ def ticket(app: APIFlask) -> str:
 
 @pytest.fixture
 def client(app: APIFlask, ticket: str) -> FlaskClient:
-    """A browser in which the agent is signed in."""
+    """A browser in which the admin is signed in."""
     client = app.test_client()
     assert client.post(
         "/login", data={"email": "a@ours.example", "password": "correct horse"}
@@ -95,3 +97,44 @@ def test_a_long_history_says_how_much_of_it_is_shown(
     assert page.index(f"contact {lines - 1}.") < page.index(f"contact {lines - 8}.")
     assert re.findall(r"(\d+) older", page) == ([str(older)] if older else [])
     assert ("What came before these is not shown" in page) == (lines > 60)
+
+
+def test_an_admin_who_comes_too_late_is_told_and_keeps_what_was_typed(
+    app: APIFlask, client: FlaskClient, ticket: str
+) -> None:
+    database: Database = app.extensions["frugaldesk.database"]
+    draft, escalation = escalate(app, ticket)
+    here = f"/review/{escalation}"
+    assert client.post(f"{here}/claim").location.endswith(here)
+    assert "Resolve" in client.get(here).text
+    edited = {"action": "edited", "final_text": "Yes."}
+    assert client.post(f"/tickets/{ticket}/suggestions/{draft}/feedback", data=edited).location
+    assert "cannot be resolved any more" in client.get(here).text
+    given = {"final_text": "Perhaps not.", "root_cause": "model"}
+    refused = client.post(f"{here}/resolve", data=given)
+    assert refused.status_code == 409
+    assert "somebody has answered" in refused.text
+    assert "Perhaps not." in refused.text
+    with database.read() as session:
+        assert session.get_one(models.Ticket, ticket).reply == "Yes."
+    assert client.post(f"{here}/dismiss").location.endswith("/review")
+    assert client.get(f"{here}/next").location.endswith(here)
+
+
+def test_an_unknown_escalation_is_not_found(client: FlaskClient) -> None:
+    page = client.get(f"/review/{models.new_id()}", headers={"Accept": "text/html"})
+    assert page.status_code == 404
+    assert "no escalation" in page.text
+
+
+def escalate(app: APIFlask, ticket: str) -> tuple[str, str]:
+    """Have a draft for the ticket cut off; returns its id and its escalation's."""
+    database: Database = app.extensions["frugaldesk.database"]
+    with database.write() as session:
+        row = session.get_one(models.Ticket, ticket)
+        setup = app.extensions["frugaldesk.desk"].setup(row.tenant_id)
+        begun = suggestions.begin(session, Caller(row.tenant_id, "test"), row, setup)
+    suggestions.settle_cut_off(database, now=models.utc_now() + timedelta(hours=1))
+    with database.read() as session:
+        escalation = session.scalars(select(models.Escalation)).one()
+        return begun.suggestion_id, escalation.id
