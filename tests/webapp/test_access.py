@@ -110,7 +110,18 @@ def test_pages_lead_to_sign_in_and_back(client: FlaskClient) -> None:
     assert sign_in(client, path=response.headers["location"]) == (302, "/tickets?status=answered")
 
 
-@pytest.mark.parametrize("target", ["https://evil.example", "//evil.example", "/\\evil.example"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "https://evil.example",
+        "//evil.example",
+        "/\\evil.example",
+        "/\t/evil.example",
+        "/\n/evil.example",
+        "/tickets\r\nX: y",
+        "/ /evil.example",
+    ],
+)
 def test_sign_in_never_leads_to_another_site(client: FlaskClient, target: str) -> None:
     response = client.get("/login", query_string={"next": target})
     assert response.status_code == 200
