@@ -3,9 +3,11 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from apiflask import APIFlask
+from argon2 import PasswordHasher
 from flask.testing import FlaskClient
 
 from webapp import Settings, access, create_app, models, schema
@@ -102,6 +104,57 @@ def test_too_many_wrong_passwords_lock_even_the_right_one_out(client: FlaskClien
         assert sign_in(client, password="wrong")[0] == 401
     assert sign_in(client)[0] == 429
     assert sign_in(client, "admin")[0] == 302
+
+
+def test_an_unknown_e_mail_is_locked_out_just_like_a_known_one(client: FlaskClient) -> None:
+    for _ in range(access.FAILURES_ALLOWED):
+        assert sign_in(client, email="Nobody@ours.example")[0] == 401
+    assert sign_in(client, email="nobody@ours.example ")[0] == 429
+
+
+def test_an_e_mail_no_database_takes_is_unknown(client: FlaskClient) -> None:
+    assert sign_in(client, email="a\x00b")[0] == 401
+    assert sign_in(client, email="a" * 5000)[0] == 401
+
+
+def test_others_can_write_while_a_password_is_checked(
+    app: APIFlask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = PasswordHasher.verify
+
+    def verify(self: PasswordHasher, *args: Any) -> Any:
+        with app.extensions["frugaldesk.database"].write() as session:
+            session.add(models.Tenant(slug="meanwhile", name="Meanwhile"))
+        return checked(self, *args)
+
+    monkeypatch.setattr(PasswordHasher, "verify", verify)
+    assert sign_in(client)[0] == 302
+
+
+def test_one_e_mail_in_two_tenants_is_told_apart_by_its_password(
+    app: APIFlask, client: FlaskClient
+) -> None:
+    with app.extensions["frugaldesk.database"].write() as session:
+        tenant = models.Tenant(slug="theirs", name="Theirs")
+        session.add(tenant)
+        session.flush()
+        for tenant_id in (tenant.id, session.query(models.User.tenant_id).limit(1).scalar()):
+            access.put_user(
+                session,
+                tenant_id,
+                email="both@ours.example",
+                name=tenant_id,
+                role="agent",
+                password=f"{PASSWORD} of {tenant_id}",
+            )
+    with app.extensions["frugaldesk.database"].read() as session:
+        people = session.query(models.User).filter_by(email="both@ours.example").all()
+    for person in people * (access.FAILURES_ALLOWED + 1):
+        password = f"{PASSWORD} of {person.tenant_id}"
+        assert sign_in(client, email=person.email, password=password)[0] == 302
+        with client.session_transaction() as cookie:
+            assert cookie["user"] == person.id
+        client.delete_cookie("session")
 
 
 def test_pages_lead_to_sign_in_and_back(client: FlaskClient) -> None:
