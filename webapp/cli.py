@@ -262,12 +262,19 @@ def adapters() -> None:
 @AdaptersFolder
 def publish_adapters(tenant: str, adapters: Path) -> None:
     """Copy a folder's champions to the service's own and make them live."""
+    from scoring.encoder import load_encoder
     from webapp.adapters import import_folder
 
     settings = Settings.from_env()
+    encoder = load_encoder(settings.scorer_base)
     with _database(settings).write() as session:
         versions = import_folder(
-            session, _tenant_id(session, tenant), adapters, settings.adapters, actor="cli"
+            session,
+            _tenant_id(session, tenant),
+            adapters,
+            settings.adapters,
+            base_digest=encoder.digest,
+            actor="cli",
         )
     click.echo("live: " + ", ".join(versions))
 

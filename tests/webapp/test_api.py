@@ -1,14 +1,17 @@
 """The HTTP interface, against the demo served for real."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.conftest import Service, run_frugaldesk
+from webapp import Settings, create_app, models
 
 RETURN = {"external_id": "T-1001", "subject": "Return", "body": "Can I still return my jacket?"}
 
@@ -314,6 +317,40 @@ def test_nothing_of_another_tenant_can_be_reached(
 def test_keys_are_not_in_the_database_as_they_are(live_service: Service) -> None:
     files = live_service.var.glob("frugaldesk.db*")
     assert not any(live_service.api_key.encode() in file.read_bytes() for file in files)
+
+
+# The service's own faults
+
+
+def test_an_adapter_that_cannot_be_loaded_is_no_fault_of_the_caller(
+    demo_var: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(demo_var, tmp_path, dirs_exist_ok=True)
+    app = create_app(Settings.from_env({"FRUGALDESK_VAR": str(tmp_path)}), open_desk=False)
+    app.extensions["frugaldesk.desk"].open()
+    key = json.loads((tmp_path / "demo.json").read_text())["api_key"]
+    headers = {"Authorization": f"Bearer {key}"}
+    with app.extensions["frugaldesk.database"].write() as session:
+        live = session.query(models.LiveAdapter).filter_by(segment="shared").one()
+        lost = models.Adapter(
+            tenant_id=live.tenant_id, segment="shared", version="shared@000000000000", manifest={}
+        )
+        session.add(lost)
+        session.flush()
+        live.adapter_id = lost.id
+    with app.test_client() as client:
+        for answer in (
+            client.post("/api/v1/suggestions", json=GOOD, headers=headers),
+            client.get("/api/v1/customers/c-1/features", headers=headers),
+        ):
+            assert answer.status_code == 503
+            assert str(tmp_path) not in answer.text
+        with app.extensions["frugaldesk.database"].write() as session:
+            session.query(models.LiveAdapter).delete()
+        answer = client.get("/api/v1/customers/c-1/features", headers=headers)
+        assert answer.status_code == 503
+        assert "adapters publish" in answer.text
+    app.extensions["frugaldesk.database"].close()
 
 
 # The reference

@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from scoring.registry import Registry
 from tests.conftest import run_frugaldesk
 
 
@@ -115,6 +117,24 @@ def test_an_operator_sets_up_a_tenant_of_their_own(tmp_path: Path) -> None:
     assert "no tenant 'nobody'" in fails("keys", "create", "--tenant", "nobody", "k", **environment)
     bob = ("users", "put", "--tenant", "acme", "bob@acme.example", "--password", "short")
     assert "at least 10" in fails(*bob, **environment)
+
+
+def test_adapters_of_another_base_are_not_published(demo_var: Path, tmp_path: Path) -> None:
+    trained, foreign = Registry(demo_var / "adapters"), Registry(tmp_path / "foreign")
+    version = trained.champions()["shared"]
+    manifest, files = trained.read(version, trained.manifest(version).base_digest)
+    foreign.set_champions(
+        {"shared": foreign.add(replace(manifest, base="other", base_digest="f" * 64), files)}
+    )
+    environment = {"FRUGALDESK_VAR": str(tmp_path)}
+    run_frugaldesk("db", "upgrade", **environment)
+    run_frugaldesk("tenants", "create", "acme", "Acme", **environment)
+    publish = ("adapters", "publish", "--tenant", "acme", "--adapters")
+    message = fails(*publish, str(foreign.root), **environment)
+    assert "made for base other" in message
+    assert "SCORER_BASE" in message
+    assert not (tmp_path / "adapters").exists()
+    assert version in run_frugaldesk(*publish, str(trained.root), **environment)
 
 
 @pytest.mark.parametrize(
