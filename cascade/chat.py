@@ -13,7 +13,7 @@ from cascade.errors import BadResponse
 from cascade.pricing import Usage
 from cascade.providers import DraftRequest, Drafts
 from cascade.redaction import Redactor
-from cascade.ticket import Messages, prompt_messages
+from cascade.ticket import Messages, names_of, prompt_messages
 from cascade.upstream import Reply, Retry, Timeouts, Upstream, readable
 
 MAX_OUTPUT_TOKENS = 500
@@ -65,7 +65,7 @@ class _Chat(ABC):
 
     def draft(self, request: DraftRequest, *, deadline: Deadline) -> Drafts:
         """One answer of the model to the redacted request, or a `ProviderError`."""
-        redactor = Redactor()
+        redactor = Redactor(names_of(request.customer))
         messages = _messages(request, redactor)
         reply = self._upstream.post(self._payload(messages), deadline)
         return _drafts(self._completion(reply.body), reply, redactor)
@@ -227,7 +227,7 @@ def _messages(request: DraftRequest, redactor: Redactor) -> Messages:
 
 def _largest_usage(request: DraftRequest, max_output_tokens: int) -> Usage:
     # No byte-level tokeniser makes more tokens than bytes, so a budget kept by this count is kept.
-    messages = _messages(request, Redactor())
+    messages = _messages(request, Redactor(names_of(request.customer)))
     size = len(messages.system.encode()) + len(messages.user.encode())
     return Usage(size + 2 * TOKENS_PER_MESSAGE, max_output_tokens)
 

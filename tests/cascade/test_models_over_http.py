@@ -203,6 +203,14 @@ def test_personal_data_stays_here_and_comes_back(kind: Any, serve: Any, make: An
     assert drafts.texts == ("We wrote to ann@example.com and not to [EMAIL_9].",)
 
 
+def test_the_customers_own_name_stays_here_and_comes_back(kind: Any, serve: Any, make: Any) -> None:
+    request = DraftRequest("Yours, Ann Lee", Customer("c", None, {"customer_name": "Ann Lee"}))
+    server = serve(good(kind, "Dear [NAME_1], yes."))
+    drafts = make(kind, server.url).draft(request, deadline=Deadline.after(10))
+    assert b"Lee" not in server.received[0].raw
+    assert drafts.texts == ("Dear Ann Lee, yes.",)
+
+
 def test_a_typed_placeholder_stands_for_itself(kind: Any, serve: Any, make: Any) -> None:
     request = DraftRequest("[EMAIL_1] is odd; I am ann@example.com", Customer("c", None))
     server = serve(good(kind, "[TEXT_1] belongs to [EMAIL_1]"))
