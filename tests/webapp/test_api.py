@@ -150,6 +150,15 @@ def test_a_customer_can_be_put_read_and_given_history(api: httpx.Client) -> None
     assert "45" in shown["text"]
 
 
+def test_putting_a_customer_replaces_name_and_email_too(api: httpx.Client) -> None:
+    address = "/api/v1/customers/new-2"
+    contact = {"name": "Ann", "email": "ann@example.com"}
+    assert api.put(address, json=contact).json()["email"] == "ann@example.com"
+    assert api.put(address, json={**contact, "email": None}).json()["email"] is None
+    assert api.put(address, json={}).json()["name"] is None
+    assert api.get(address).json()["name"] is None
+
+
 # Repeated requests
 
 
