@@ -13,8 +13,9 @@ from cascade.errors import BadResponse
 from cascade.pricing import Usage
 from cascade.providers import DraftRequest, Drafts
 from cascade.redaction import Redactor
+from cascade.text import readable
 from cascade.ticket import Messages, names_of, prompt_messages
-from cascade.upstream import Reply, Retry, Timeouts, Upstream, readable
+from cascade.upstream import Reply, Retry, Timeouts, Upstream
 
 MAX_OUTPUT_TOKENS = 500
 """A support answer is seldom longer than 200 words."""

@@ -4,7 +4,6 @@ import json
 import random
 import re
 import time
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from cascade.errors import (
     ProviderUnavailable,
     RateLimited,
 )
+from cascade.text import readable
 from cascade.transport import DeadlineTransport, bound_by
 
 LARGEST_BODY = 1024 * 1024
@@ -227,12 +227,6 @@ class Upstream:
             return 0.0
         aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         return max(0.0, (aware - self._retry.now()).total_seconds())
-
-
-def readable(text: str) -> str:
-    """The text without control characters and halves of surrogate pairs, which no store takes."""
-    kept = (letter for letter in text if letter in "\n\t" or unicodedata.category(letter) != "Cc")
-    return "".join(kept).encode("utf-8", "replace").decode("utf-8")
 
 
 def _read(response: httpx.Response, deadline: Deadline) -> bytes:

@@ -238,6 +238,37 @@ def test_another_tenants_ticket_is_not_found(app: APIFlask, client: FlaskClient)
         assert session.query(models.Suggestion).count() == 0
 
 
+def test_a_dismissal_takes_only_a_reason_from_the_page(app: APIFlask, client: FlaskClient) -> None:
+    ticket_id = add_ticket(app, "ours")
+    with app.extensions["frugaldesk.database"].write() as session:
+        ticket = session.get_one(models.Ticket, ticket_id)
+        suggestion = models.Suggestion(
+            tenant_id=ticket.tenant_id,
+            ticket_id=ticket.id,
+            customer_id=ticket.customer_id,
+            status="suggested",
+            question="B",
+            answer="A",
+            score=0.9,
+            threshold=0.8,
+            tier=0,
+            model="macros",
+            source="macro",
+            adapter="shared@0123456789ab",
+            latency_ms=1,
+            shown={"id": "c-1", "segment": None, "features": {}, "history": []},
+            policy="p@1",
+            deadline_at=models.utc_now(),
+        )
+        session.add(suggestion)
+        session.flush()
+        address = f"/tickets/{ticket_id}/suggestions/{suggestion.id}/feedback"
+    sign_in(client)
+    form = {"action": "dismissed", "csrf_token": token_on(client, f"/tickets/{ticket_id}")}
+    for reason, status in (("Tone\0", 409), ("x" * 5000, 409), ("Tone or wording", 303)):
+        assert client.post(address, data={**form, "reason": reason}).status_code == status
+
+
 def test_security_headers_are_on_every_page(client: FlaskClient) -> None:
     for path in ("/login", "/docs", "/nowhere", "/openapi.json"):
         headers = client.get(path).headers

@@ -1,5 +1,6 @@
 """The HTTP interface, against the demo served for real."""
 
+import base64
 import json
 import shutil
 from collections.abc import Iterator
@@ -9,9 +10,11 @@ from typing import Any
 
 import httpx
 import pytest
+from flask.testing import FlaskClient
 
 from tests.conftest import Service, run_frugaldesk
-from webapp import Settings, create_app, models
+from webapp import Settings, access, create_app, models
+from webapp.db import Database
 
 RETURN = {"external_id": "T-1001", "subject": "Return", "body": "Can I still return my jacket?"}
 
@@ -20,6 +23,22 @@ RETURN = {"external_id": "T-1001", "subject": "Return", "body": "Can I still ret
 def api(live_service: Service) -> Iterator[httpx.Client]:
     with live_service.client() as client:
         yield client
+
+
+@pytest.fixture
+def own_api(database: Database, tmp_path: Path) -> Iterator[FlaskClient]:
+    """A client of a service of our own over an empty database, once of each kind."""
+    with database.write() as session:
+        tenant = models.Tenant(slug="ours", name="Ours")
+        session.add(tenant)
+        session.flush()
+        key = access.create_api_key(session, tenant.id, "test")
+    environment = {"FRUGALDESK_VAR": str(tmp_path), "FRUGALDESK_DATABASE_URL": database.url}
+    app = create_app(Settings.from_env(environment), open_desk=False)
+    with app.test_client() as client:
+        client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {key}"
+        yield client
+    app.extensions["frugaldesk.database"].close()
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +58,11 @@ def ask(
     body = {"ticket": ticket, "customer": {"external_id": customer}}
     headers = {"Idempotency-Key": key} if key else {}
     return api.post("/api/v1/suggestions", json=body, headers=headers)
+
+
+def cursor(*place: Any) -> str:
+    """Return a cursor that holds this."""
+    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
 
 
 def put_customer(api: httpx.Client, external_id: str, **features: Any) -> None:
@@ -279,6 +303,37 @@ def test_a_feature_that_cannot_be_shown_is_refused(api: httpx.Client, value: str
 )
 def test_a_bad_query_is_refused(api: httpx.Client, path: str) -> None:
     assert problem(api.get(path))["status"] == 422
+
+
+def test_what_no_database_takes_is_refused(own_api: FlaskClient) -> None:
+    early, late = "0001-01-01T00:00:00+14:00", "2026-01-01T00:00:00Z"
+    for path in (
+        "/customers?segment=%00",
+        "/customers/%00",
+        "/customers/%00/features",
+        "/suggestions/%00",
+        "/customers?cursor=" + cursor("\0"),
+        "/customers?cursor=" + cursor(5),
+        "/suggestions?cursor=" + cursor("2026-01-01", "x"),
+        "/suggestions?cursor=" + cursor(early, "x"),
+        "/suggestions?cursor=" + cursor(late, "\0"),
+    ):
+        answer = own_api.get(f"/api/v1{path}")
+        assert answer.status_code == 422, path
+        assert answer.get_json()["errors"]
+
+
+def test_a_time_is_taken_in_any_zone_but_not_in_any_year(own_api: FlaskClient) -> None:
+    assert own_api.put("/api/v1/customers/c-1", json={"features": {}}).status_code == 201
+    for at, status in (
+        ("0001-01-01T00:00:00+14:00", 422),
+        ("9999-12-31T23:59:59-14:00", 422),
+        ("2026-03-02T12:00:00+02:00", 201),
+        ("2026-03-02T12:00:00", 201),
+        (None, 201),
+    ):
+        answer = own_api.post("/api/v1/customers/c-1/history", json={"text": "asked", "at": at})
+        assert answer.status_code == status, at
 
 
 def test_html_and_script_come_back_as_the_text_they_are(api: httpx.Client) -> None:
