@@ -10,6 +10,8 @@ import pytest
 
 from scoring.registry import Registry
 from tests.conftest import run_frugaldesk
+from webapp import Settings
+from webapp.errors import BadSettings
 
 
 def fails(*arguments: str, given: str | None = None, **environment: str) -> str:
@@ -141,6 +143,11 @@ def test_adapters_of_another_base_are_not_published(demo_var: Path, tmp_path: Pa
     ("variable", "value", "said"),
     [
         ("PORT", "http", "PORT is 'http'"),
+        ("PORT", "80.7", "whole number"),
+        ("FRUGALDESK_COOKIE_SECURE", "on please", "true"),
+        ("FRUGALDESK_DATABASE_URL", "postgres://u:secret@h/n", "postgresql://"),
+        ("FRUGALDESK_DATABASE_URL", "postgresql://u:secret@h:port/n", "postgresql://"),
+        ("FRUGALDESK_DATABASE_URL", "secret", "sqlite:///"),
         ("FRUGALDESK_THRESHOLD", "1.5", "from 0 to 1"),
         ("FRUGALDESK_BUDGET_PER_TICKET", "free", "US dollars"),
         ("FRUGALDESK_BUDGET_PER_SEGMENT_DAY", "gold", "segment=dollars"),
@@ -154,3 +161,24 @@ def test_a_bad_setting_stops_the_service_with_its_name(
     message = fails("serve", FRUGALDESK_VAR=str(tmp_path), **{variable: value})
     assert variable in message
     assert said in message
+    assert "secret" not in message
+
+
+def test_two_models_of_one_name_and_a_model_named_like_the_macros_are_refused(
+    tmp_path: Path,
+) -> None:
+    var = {"FRUGALDESK_VAR": str(tmp_path)}
+    first = {**var, "FRUGALDESK_LLM_MODEL": "m", "FRUGALDESK_LLM_BASE_URL": "http://127.0.0.1:1"}
+    second = {"FRUGALDESK_LLM_2_MODEL": "m", "FRUGALDESK_LLM_2_BASE_URL": "http://127.0.0.1:2"}
+    with pytest.raises(BadSettings, match="FRUGALDESK_LLM_2_MODEL is 'm', which is taken"):
+        Settings.from_env(first | second)
+    with pytest.raises(BadSettings, match="FRUGALDESK_LLM_MODEL is 'macros'"):
+        Settings.from_env({**first, "FRUGALDESK_LLM_MODEL": "macros"})
+
+
+@pytest.mark.parametrize(
+    ("value", "secure"), [("1", True), ("True", True), ("0", False), ("no", False), ("", False)]
+)
+def test_a_flag_is_on_or_off(value: str, secure: bool, tmp_path: Path) -> None:
+    environment = {"FRUGALDESK_VAR": str(tmp_path), "FRUGALDESK_COOKIE_SECURE": value}
+    assert Settings.from_env(environment).cookie_secure is secure
