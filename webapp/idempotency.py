@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any, ParamSpec
 
 from flask import Response, current_app, g, request
 from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from webapp.context import database
 from webapp.models import IdempotencyKey, utc_now
@@ -19,6 +20,10 @@ P = ParamSpec("P")
 ABANDONED_AFTER = timedelta(minutes=15)
 """A request still without an answer after this long died with its process; it may be made again."""
 
+KEPT_FOR = timedelta(hours=24)
+TIDIED_EVERY = timedelta(hours=1)
+"""An answer is given again for a day, and deleted at most an hour later if requests come in."""
+
 LONGEST_KEY = 200
 
 
@@ -26,7 +31,8 @@ def idempotent(view: Callable[P, Any]) -> Callable[P, Any]:
     """Give the first answer again where `Idempotency-Key` was seen with the same request.
 
     The same key with another request is a 422; a first request that still runs is a 409. Only
-    answers below 400 are kept, so a client may correct a mistake under the same key.
+    answers below 400 are kept, so a client may correct a mistake under the same key, and those for
+    `KEPT_FOR`.
     """
 
     @wraps(view)
@@ -64,21 +70,42 @@ def _first(view: Callable[P, Any], key: str, args: Any, kwargs: Any) -> Any:
 
 def _claim(key: str, request_hash: str) -> IdempotencyKey | None:
     """Store the key as ours and return None, or return the row that was there first."""
-    tenant_id = g.caller.tenant_id
-    try:
-        with database().write() as session:
-            session.execute(
-                delete(IdempotencyKey).where(
-                    *_is(key),
-                    IdempotencyKey.status_code.is_(None),
-                    IdempotencyKey.created_at < utc_now() - ABANDONED_AFTER,
+    for _ in range(2):
+        try:
+            with database().write() as session:
+                _forget_old(session, key)
+                session.add(
+                    IdempotencyKey(tenant_id=g.caller.tenant_id, key=key, request_hash=request_hash)
                 )
+            return None
+        except IntegrityError:
+            with database().read() as session:
+                row = session.scalars(select(IdempotencyKey).where(*_is(key))).one_or_none()
+        # The first request may have failed in between and given its key back.
+        if row is not None:
+            return row
+    return IdempotencyKey(key=key, request_hash=request_hash)
+
+
+def _forget_old(session: Session, key: str) -> None:
+    """Delete this key if its request died, and now and then every answer kept long enough."""
+    now = utc_now()
+    abandoned = delete(IdempotencyKey).where(
+        *_is(key),
+        IdempotencyKey.status_code.is_(None),
+        IdempotencyKey.created_at < now - ABANDONED_AFTER,
+    )
+    session.execute(abandoned)
+    # Looking through all answers is too dear for each request.
+    tidied: datetime | None = current_app.extensions.get("frugaldesk.answers_tidied")
+    if tidied is None or tidied < now - TIDIED_EVERY:
+        current_app.extensions["frugaldesk.answers_tidied"] = now
+        session.execute(
+            delete(IdempotencyKey).where(
+                IdempotencyKey.status_code.is_not(None),
+                IdempotencyKey.created_at < now - KEPT_FOR,
             )
-            session.add(IdempotencyKey(tenant_id=tenant_id, key=key, request_hash=request_hash))
-        return None
-    except IntegrityError:
-        with database().read() as session:
-            return session.scalars(select(IdempotencyKey).where(*_is(key))).one()
+        )
 
 
 def _again(row: IdempotencyKey, request_hash: str) -> Response:

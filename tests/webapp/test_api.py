@@ -5,12 +5,17 @@ import json
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+from werkzeug.test import TestResponse
 
 from tests.conftest import Service, run_frugaldesk
 from webapp import Settings, access, create_app, models
@@ -217,6 +222,48 @@ def test_a_failed_request_may_be_corrected_under_its_key(api: httpx.Client) -> N
     key = "once-4"
     assert ask(api, "nobody", key=key).status_code == 422
     assert ask(api, "v-fresh", key=key).status_code == 201
+
+
+def repeatable(own_api: FlaskClient, key: str) -> TestResponse:
+    own_api.put("/api/v1/customers/c-1", json={"features": {}})
+    headers = {"Idempotency-Key": key}
+    return own_api.post("/api/v1/customers/c-1/history", json={"text": "asked"}, headers=headers)
+
+
+def test_a_key_given_back_in_between_is_taken(
+    own_api: FlaskClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with database.write() as session:
+        tenant_id = session.query(models.Tenant.id).scalar()
+        session.add(models.IdempotencyKey(tenant_id=tenant_id, key="mine", request_hash="first"))
+    write = Database.write
+
+    @contextmanager
+    def refused_too_late(self: Database) -> Iterator[Session]:
+        try:
+            with write(self) as session:
+                yield session
+        except IntegrityError:
+            with write(self) as session:
+                session.query(models.IdempotencyKey).filter_by(key="mine").delete()
+            raise
+
+    monkeypatch.setattr(Database, "write", refused_too_late)
+    assert repeatable(own_api, "mine").status_code == 201
+
+
+def test_an_answer_is_kept_for_a_day(own_api: FlaskClient, database: Database) -> None:
+    def age(hours: int) -> None:
+        with database.write() as session:
+            for row in session.query(models.IdempotencyKey):
+                row.created_at = models.utc_now() - timedelta(hours=hours)
+        own_api.application.extensions.pop("frugaldesk.answers_tidied")
+
+    first = repeatable(own_api, "mine")
+    age(23)
+    assert repeatable(own_api, "mine").get_json() == first.get_json()
+    age(25)
+    assert repeatable(own_api, "mine").get_json() != first.get_json()
 
 
 def test_a_ticket_delivered_twice_stays_one_ticket(api: httpx.Client) -> None:
