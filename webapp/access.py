@@ -33,7 +33,7 @@ from sqlalchemy.orm import Session
 from webapp import audit
 from webapp.audit import Caller
 from webapp.context import database
-from webapp.errors import Refused
+from webapp.errors import Refused, Unknown
 from webapp.models import ApiKey, Tenant, User, utc_now
 from webapp.problems import problem
 
@@ -133,10 +133,22 @@ def put_user(
         select(User).where(User.tenant_id == tenant_id, User.email == email)
     ) or User(tenant_id=tenant_id, email=email)
     user.name, user.role, user.password_hash = name, role, _hasher.hash(password)
+    user.active = True
     session_.add(user)
     session_.flush()
     audit.record(session_, tenant_id, "cli", "user.put", user.id, role=role)
     return user
+
+
+def end_user(session_: Session, tenant_id: str, email: str) -> None:
+    """Let a person sign in no more, and end their sessions; raises `Unknown`."""
+    user = session_.scalar(
+        select(User).where(User.tenant_id == tenant_id, User.email == email.strip().lower())
+    )
+    if user is None:
+        raise Unknown(f"nobody here has the e-mail {email!r}")
+    user.active = False
+    audit.record(session_, tenant_id, "cli", "user.ended", user.id)
 
 
 class Attempts:

@@ -77,7 +77,7 @@ Feature = Annotated[
 
 
 class Given(BaseModel):
-    """A request body; fields not named are allowed and ignored."""
+    """A request body or a line; fields not named are allowed and ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -142,6 +142,23 @@ class HistoryGiven(Given):
     @classmethod
     def _in_utc(cls, at: datetime | None) -> datetime | None:
         return at and _utc(at if at.tzinfo else at.replace(tzinfo=UTC))
+
+
+class MacroGiven(Given):
+    """One line of a file of macros."""
+
+    id: ExternalId
+    title: Line
+    questions: list[Filled]
+    body: Filled
+
+
+class PassageGiven(Given):
+    """One line of a file of policy passages."""
+
+    id: ExternalId
+    title: Line
+    body: Filled
 
 
 class FeedbackGiven(Given):

@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 
 from webapp import Settings, access, create_app, models, schema
 from webapp.db import Database
+from webapp.errors import Unknown
 
 PASSWORD = "correct horse"
 
@@ -216,6 +217,27 @@ def test_a_new_password_ends_the_sessions_of_the_old_one(
             password="another one",
         )
     assert client.get("/tickets").status_code == 302
+
+
+def test_a_person_who_was_ended_is_out_until_put_again(app: APIFlask, client: FlaskClient) -> None:
+    sign_in(client)
+    with app.extensions["frugaldesk.database"].write() as session:
+        tenant_id = session.query(models.Tenant.id).scalar()
+        access.end_user(session, tenant_id, "Agent@ours.example")
+        with pytest.raises(Unknown):
+            access.end_user(session, tenant_id, "nobody@ours.example")
+    assert client.get("/tickets").status_code == 302
+    assert sign_in(client)[0] == 401
+    with app.extensions["frugaldesk.database"].write() as session:
+        access.put_user(
+            session,
+            tenant_id,
+            email="agent@ours.example",
+            name="Agent",
+            role="agent",
+            password=PASSWORD,
+        )
+    assert sign_in(client)[0] == 302
 
 
 def test_agents_cannot_open_the_review_queue(client: FlaskClient) -> None:

@@ -121,6 +121,49 @@ def test_an_operator_sets_up_a_tenant_of_their_own(tmp_path: Path) -> None:
     assert "at least 10" in fails(*bob, **environment)
 
 
+def test_a_bad_line_of_knowledge_is_named_with_what_was_got(tmp_path: Path) -> None:
+    environment = {"FRUGALDESK_VAR": str(tmp_path)}
+    run_frugaldesk("db", "upgrade", **environment)
+    run_frugaldesk("tenants", "create", "acme", "Acme", **environment)
+    good = {"id": "m", "title": "t", "questions": ["q?"], "body": "b"}
+    arguments = ("knowledge", "import", "--tenant", "acme", "--macros", "-")
+    for line, said in (
+        (json.dumps({**good, "body": "\ud800"}), "Invalid JSON"),
+        (json.dumps({**good, "body": "a\x00"}), "body is 'a\\x00': holds the control character"),
+        (json.dumps({**good, "id": "x" * 201}), "expected 1 to 200 characters"),
+        (json.dumps({**good, "questions": [None]}), "questions.0 is None"),
+        (json.dumps({"id": "m"}), "title is missing"),
+        ("[1]", "the line is [1]"),
+        ("[" * 100_000, "line 2"),
+    ):
+        message = fails(*arguments, given=f"{json.dumps(good)}\n{line}\n", **environment)
+        assert "<stdin>, line 2" in message
+        assert said in message
+        assert len(message) < 400
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("tenants", "create", "acme", "Acme"),
+        ("users", "end", "--tenant", "acme", "ada@acme.example"),
+        ("keys", "create", "--tenant", "acme", "helpdesk"),
+    ],
+)
+def test_without_its_schema_the_database_is_not_used(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    assert "db upgrade" in fails(*command, FRUGALDESK_VAR=str(tmp_path))
+
+
+def test_a_database_that_cannot_be_reached_is_one_line(tmp_path: Path) -> None:
+    url = "postgresql://u:secret@127.0.0.1:1/n"
+    environment = {"FRUGALDESK_VAR": str(tmp_path), "FRUGALDESK_DATABASE_URL": url}
+    message = fails("db", "upgrade", **environment)
+    assert "FRUGALDESK_DATABASE_URL" in message
+    assert "secret" not in message
+
+
 def test_adapters_of_another_base_are_not_published(demo_var: Path, tmp_path: Path) -> None:
     trained, foreign = Registry(demo_var / "adapters"), Registry(tmp_path / "foreign")
     version = trained.champions()["shared"]
