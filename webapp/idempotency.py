@@ -7,9 +7,8 @@ from functools import wraps
 from typing import Any, ParamSpec
 
 from flask import Response, current_app, g, request
-from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 
 from webapp.context import database
 from webapp.models import IdempotencyKey, utc_now
@@ -22,7 +21,7 @@ ABANDONED_AFTER = timedelta(minutes=15)
 
 KEPT_FOR = timedelta(hours=24)
 TIDIED_EVERY = timedelta(hours=1)
-"""An answer is given again for a day, and deleted at most an hour later if requests come in."""
+"""An answer is given again for a day, and is deleted with the first request an hour later."""
 
 LONGEST_KEY = 200
 
@@ -70,10 +69,11 @@ def _first(view: Callable[P, Any], key: str, args: Any, kwargs: Any) -> Any:
 
 def _claim(key: str, request_hash: str) -> IdempotencyKey | None:
     """Store the key as ours and return None, or return the row that was there first."""
+    _tidy()
     for _ in range(2):
         try:
             with database().write() as session:
-                _forget_old(session, key)
+                session.execute(delete(IdempotencyKey).where(*_is(key), _outlived()))
                 session.add(
                     IdempotencyKey(tenant_id=g.caller.tenant_id, key=key, request_hash=request_hash)
                 )
@@ -87,25 +87,23 @@ def _claim(key: str, request_hash: str) -> IdempotencyKey | None:
     return IdempotencyKey(key=key, request_hash=request_hash)
 
 
-def _forget_old(session: Session, key: str) -> None:
-    """Delete this key if its request died, and now and then every answer kept long enough."""
-    now = utc_now()
-    abandoned = delete(IdempotencyKey).where(
-        *_is(key),
-        IdempotencyKey.status_code.is_(None),
-        IdempotencyKey.created_at < now - ABANDONED_AFTER,
+def _outlived() -> ColumnElement[bool]:
+    """Return what holds for a request that died and for an answer that was kept long enough."""
+    answered, now = IdempotencyKey.status_code.is_not(None), utc_now()
+    return or_(
+        and_(~answered, IdempotencyKey.created_at < now - ABANDONED_AFTER),
+        and_(answered, IdempotencyKey.created_at < now - KEPT_FOR),
     )
-    session.execute(abandoned)
-    # Looking through all answers is too dear for each request.
-    tidied: datetime | None = current_app.extensions.get("frugaldesk.answers_tidied")
-    if tidied is None or tidied < now - TIDIED_EVERY:
-        current_app.extensions["frugaldesk.answers_tidied"] = now
-        session.execute(
-            delete(IdempotencyKey).where(
-                IdempotencyKey.status_code.is_not(None),
-                IdempotencyKey.created_at < now - KEPT_FOR,
-            )
-        )
+
+
+def _tidy() -> None:
+    """Delete what has outlived its use, now and then: looking through all is dear."""
+    tidied: datetime | None = current_app.extensions.get("frugaldesk.keys_tidied")
+    if tidied is not None and tidied > utc_now() - TIDIED_EVERY:
+        return
+    current_app.extensions["frugaldesk.keys_tidied"] = utc_now()
+    with database().write() as session:
+        session.execute(delete(IdempotencyKey).where(_outlived()))
 
 
 def _again(row: IdempotencyKey, request_hash: str) -> Response:

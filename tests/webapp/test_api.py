@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from apiflask import APIFlask
 from flask.testing import FlaskClient
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -38,8 +39,7 @@ def own_api(database: Database, tmp_path: Path) -> Iterator[FlaskClient]:
         session.add(tenant)
         session.flush()
         key = access.create_api_key(session, tenant.id, "test")
-    environment = {"FRUGALDESK_VAR": str(tmp_path), "FRUGALDESK_DATABASE_URL": database.url}
-    app = create_app(Settings.from_env(environment), open_desk=False)
+    app = app_over(database, tmp_path)
     with app.test_client() as client:
         client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {key}"
         yield client
@@ -63,6 +63,11 @@ def ask(
     body = {"ticket": ticket, "customer": {"external_id": customer}}
     headers = {"Idempotency-Key": key} if key else {}
     return api.post("/api/v1/suggestions", json=body, headers=headers)
+
+
+def app_over(database: Database, var: Path) -> APIFlask:
+    environment = {"FRUGALDESK_VAR": str(var), "FRUGALDESK_DATABASE_URL": database.url}
+    return create_app(Settings.from_env(environment), open_desk=False)
 
 
 def cursor(*place: Any) -> str:
@@ -252,18 +257,27 @@ def test_a_key_given_back_in_between_is_taken(
     assert repeatable(own_api, "mine").status_code == 201
 
 
-def test_an_answer_is_kept_for_a_day(own_api: FlaskClient, database: Database) -> None:
+def test_an_answer_is_kept_for_a_day(
+    own_api: FlaskClient, database: Database, tmp_path: Path
+) -> None:
     def age(hours: int) -> None:
         with database.write() as session:
             for row in session.query(models.IdempotencyKey):
                 row.created_at = models.utc_now() - timedelta(hours=hours)
-        own_api.application.extensions.pop("frugaldesk.answers_tidied")
 
     first = repeatable(own_api, "mine")
     age(23)
     assert repeatable(own_api, "mine").get_json() == first.get_json()
     age(25)
     assert repeatable(own_api, "mine").get_json() != first.get_json()
+    age(25)
+    restarted = app_over(database, tmp_path)
+    with restarted.test_client() as client:
+        client.environ_base.update(own_api.environ_base)
+        assert repeatable(client, "other").status_code == 201
+    restarted.extensions["frugaldesk.database"].close()
+    with database.read() as session:
+        assert [row.key for row in session.query(models.IdempotencyKey)] == ["other"]
 
 
 def test_a_ticket_delivered_twice_stays_one_ticket(api: httpx.Client) -> None:
