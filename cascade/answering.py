@@ -159,6 +159,12 @@ class _Tariff:
 
     price: Price | None
     worst: Decimal
+    attempts: int
+
+    @property
+    def most(self) -> Decimal:
+        """What the tier costs where each of its calls is billed at the upper bound."""
+        return self.attempts * self.worst
 
     def charge(self, usage: Usage | None, lost_calls: int) -> tuple[Decimal, bool]:
         """The cost, and whether calls of unknown usage are in it at the upper bound."""
@@ -181,14 +187,14 @@ class _Run:
     now: Callable[[], datetime]
 
     def allowed(self, tier: Tier, spent: Decimal) -> _Tariff:
-        """The tier's tariff, if deadline and budgets allow a call that costs the most it can."""
+        """The tier's tariff, if deadline and budgets allow the most that all its calls can cost."""
         if self.deadline.passed:
             raise DeadlineExceeded("deadline: no time was left for this tier")
         tariff = self._tariff(self._provider(tier))
-        _check_budget("this ticket", self.budgets.per_ticket, spent, tariff.worst)
+        _check_budget("this ticket", self.budgets.per_ticket, spent, tariff.most)
         limit = self.budgets.for_segment(self.request.customer.segment)
         if limit is not None:
-            _check_budget("the segment today", limit, self.spent_today() + spent, tariff.worst)
+            _check_budget("the segment today", limit, self.spent_today() + spent, tariff.most)
         return tariff
 
     def drafted(self, step: Step, tariff: _Tariff) -> tuple[Step, tuple[str, ...]]:
@@ -237,9 +243,9 @@ class _Run:
         except Exception as exc:
             raise ProviderError(_fault(f"provider {provider.model}", exc)) from exc
         if largest is None:
-            return _Tariff(None, Decimal(0))
+            return _Tariff(None, Decimal(0), provider.attempts)
         price = self.prices.price(provider.model, self.now())
-        return _Tariff(price, price.cost(largest))
+        return _Tariff(price, price.cost(largest), provider.attempts)
 
     def _scores(self, texts: tuple[str, ...]) -> Sequence[Scored]:
         try:
@@ -294,12 +300,12 @@ def _billed(
     )
 
 
-def _check_budget(whose: str, limit: Decimal | None, spent: Decimal, worst: Decimal) -> None:
+def _check_budget(whose: str, limit: Decimal | None, spent: Decimal, most: Decimal) -> None:
     # What costs nothing is allowed even where the budget is used up.
-    if limit is None or worst == 0 or spent + worst <= limit:
+    if limit is None or most == 0 or spent + most <= limit:
         return
     left = max(Decimal(0), limit - spent)
-    raise OverBudget(f"budget: {left:f} of {limit:f} USD left for {whose}; needs up to {worst:f}")
+    raise OverBudget(f"budget: {left:f} of {limit:f} USD left for {whose}; needs up to {most:f}")
 
 
 def _reason(steps: Sequence[Step], best: Step | None) -> str:

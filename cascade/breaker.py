@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from cascade.errors import CircuitOpen, ProviderError
+from cascade.errors import CircuitOpen, DeadlineExceeded, ProviderError
 
 
 class Breaker:
@@ -44,12 +44,19 @@ class Breaker:
 
     @contextmanager
     def guard(self, *, outages: tuple[type[ProviderError], ...]) -> Iterator[None]:
-        """Run the block unless the breaker is open; only `outages` count as failures."""
+        """Run the block unless the breaker is open; only `outages` count as failures.
+
+        `DeadlineExceeded` counts neither for the provider nor against it, unless it is among them.
+        """
         self._enter()
         try:
             yield
         except outages:
             self._failed()
+            raise
+        except DeadlineExceeded:
+            # So little time was left that it says nothing about the provider.
+            self._interrupted()
             raise
         except ProviderError:
             # A refusal or an unreadable answer shows that the provider is up.

@@ -1,6 +1,7 @@
 """Language models over HTTP: OpenAI-compatible chat completions, and Anthropic messages."""
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,8 +13,9 @@ from cascade.errors import BadResponse
 from cascade.pricing import Usage
 from cascade.providers import DraftRequest, Drafts
 from cascade.redaction import Redactor
-from cascade.ticket import Messages, prompt_messages
-from cascade.upstream import Reply, Retry, Timeouts, Upstream, readable
+from cascade.text import readable
+from cascade.ticket import Messages, names_of, prompt_messages
+from cascade.upstream import Reply, Retry, Timeouts, Upstream
 
 MAX_OUTPUT_TOKENS = 500
 """A support answer is seldom longer than 200 words."""
@@ -27,16 +29,11 @@ THOUGHTS = re.compile(r"\A\s*<think>.*?(?:</think>|\Z)", re.DOTALL)
 ANTHROPIC_VERSION = "2023-06-01"
 
 
-class OpenAIChat:
-    """A model behind `POST {base_url}/chat/completions`: OpenAI, Ollama, vLLM and their like.
-
-    Local servers need no key. Newer OpenAI models take their output limit in another field:
-    `output_limit_field="max_completion_tokens"`.
-
-    >>> OpenAIChat("llama3.2", "http://127.0.0.1:11434/v1")
-    """
+class _Chat(ABC):
+    """What the protocols share; a subclass says what is sent where, and how a reply is read."""
 
     source = "llm"
+    path: str
 
     def __init__(
         self,
@@ -48,15 +45,13 @@ class OpenAIChat:
         retry: Retry | None = None,
         breaker: Breaker | None = None,
         max_output_tokens: int = MAX_OUTPUT_TOKENS,
-        output_limit_field: str = "max_tokens",
         client: httpx.Client | None = None,
     ) -> None:
         self.model = model
         self._max_output_tokens = max_output_tokens
-        self._output_limit_field = output_limit_field
         self._upstream = Upstream(
-            f"{base_url.rstrip('/')}/chat/completions",
-            {"authorization": f"Bearer {api_key}"} if api_key else {},
+            base_url.rstrip("/") + self.path,
+            self._headers(api_key),
             secret=api_key,
             timeouts=timeouts,
             retry=retry,
@@ -64,12 +59,17 @@ class OpenAIChat:
             client=client,
         )
 
+    @property
+    def attempts(self) -> int:
+        """How many calls one draft may make, and be billed for, at most."""
+        return self._upstream.attempts
+
     def draft(self, request: DraftRequest, *, deadline: Deadline) -> Drafts:
-        """One answer of the model, or a `ProviderError`; no personal data leaves."""
-        redactor = Redactor()
+        """One answer of the model to the redacted request, or a `ProviderError`."""
+        redactor = Redactor(names_of(request.customer))
         messages = _messages(request, redactor)
         reply = self._upstream.post(self._payload(messages), deadline)
-        return _drafts(openai_completion(reply.body), reply, redactor)
+        return _drafts(self._completion(reply.body), reply, redactor)
 
     def largest_cost(self, request: DraftRequest) -> Usage | None:
         """An upper bound of the tokens of one call."""
@@ -78,6 +78,31 @@ class OpenAIChat:
     def close(self) -> None:
         """Close the connections, unless the client came from outside."""
         self._upstream.close()
+
+    @abstractmethod
+    def _headers(self, api_key: str | None) -> Mapping[str, str]: ...
+
+    @abstractmethod
+    def _payload(self, messages: Messages) -> Mapping[str, object]: ...
+
+    @abstractmethod
+    def _completion(self, body: Mapping[str, object]) -> "Completion": ...
+
+
+class OpenAIChat(_Chat):
+    """A model behind `POST {base_url}/chat/completions`: OpenAI, Ollama, vLLM and their like.
+
+    Local servers need no key. Newer OpenAI models take their output limit in another field: for
+    them, a subclass with `output_limit_field = "max_completion_tokens"`.
+
+    >>> OpenAIChat("llama3.2", "http://127.0.0.1:11434/v1")
+    """
+
+    path = "/chat/completions"
+    output_limit_field = "max_tokens"
+
+    def _headers(self, api_key: str | None) -> Mapping[str, str]:
+        return {"authorization": f"Bearer {api_key}"} if api_key else {}
 
     def _payload(self, messages: Messages) -> Mapping[str, object]:
         return {
@@ -86,57 +111,24 @@ class OpenAIChat:
                 {"role": "system", "content": messages.system},
                 {"role": "user", "content": messages.user},
             ],
-            self._output_limit_field: self._max_output_tokens,
+            self.output_limit_field: self._max_output_tokens,
         }
 
+    def _completion(self, body: Mapping[str, object]) -> "Completion":
+        return openai_completion(body)
 
-class AnthropicMessages:
+
+class AnthropicMessages(_Chat):
     """A model behind `POST {base_url}/v1/messages`.
 
     >>> AnthropicMessages("claude-3-5-haiku-latest", "https://api.anthropic.com", key)
     """
 
-    source = "llm"
+    path = "/v1/messages"
 
-    def __init__(
-        self,
-        model: str,
-        base_url: str,
-        api_key: str | None = None,
-        *,
-        timeouts: Timeouts | None = None,
-        retry: Retry | None = None,
-        breaker: Breaker | None = None,
-        max_output_tokens: int = MAX_OUTPUT_TOKENS,
-        client: httpx.Client | None = None,
-    ) -> None:
-        self.model = model
-        self._max_output_tokens = max_output_tokens
+    def _headers(self, api_key: str | None) -> Mapping[str, str]:
         key = {"x-api-key": api_key} if api_key else {}
-        self._upstream = Upstream(
-            f"{base_url.rstrip('/')}/v1/messages",
-            {"anthropic-version": ANTHROPIC_VERSION, **key},
-            secret=api_key,
-            timeouts=timeouts,
-            retry=retry,
-            breaker=breaker,
-            client=client,
-        )
-
-    def draft(self, request: DraftRequest, *, deadline: Deadline) -> Drafts:
-        """One answer of the model, or a `ProviderError`; no personal data leaves."""
-        redactor = Redactor()
-        messages = _messages(request, redactor)
-        reply = self._upstream.post(self._payload(messages), deadline)
-        return _drafts(anthropic_completion(reply.body), reply, redactor)
-
-    def largest_cost(self, request: DraftRequest) -> Usage | None:
-        """An upper bound of the tokens of one call."""
-        return _largest_usage(request, self._max_output_tokens)
-
-    def close(self) -> None:
-        """Close the connections, unless the client came from outside."""
-        self._upstream.close()
+        return {"anthropic-version": ANTHROPIC_VERSION, **key}
 
     def _payload(self, messages: Messages) -> Mapping[str, object]:
         return {
@@ -145,6 +137,9 @@ class AnthropicMessages:
             "messages": [{"role": "user", "content": messages.user}],
             "max_tokens": self._max_output_tokens,
         }
+
+    def _completion(self, body: Mapping[str, object]) -> "Completion":
+        return anthropic_completion(body)
 
 
 @dataclass(frozen=True)
@@ -233,7 +228,7 @@ def _messages(request: DraftRequest, redactor: Redactor) -> Messages:
 
 def _largest_usage(request: DraftRequest, max_output_tokens: int) -> Usage:
     # No byte-level tokeniser makes more tokens than bytes, so a budget kept by this count is kept.
-    messages = _messages(request, Redactor())
+    messages = _messages(request, Redactor(names_of(request.customer)))
     size = len(messages.system.encode()) + len(messages.user.encode())
     return Usage(size + 2 * TOKENS_PER_MESSAGE, max_output_tokens)
 

@@ -82,4 +82,4 @@ class CircuitOpen(ProviderError):
 
 
 class DeadlineExceeded(ProviderError):
-    """The time for the whole ticket ran out."""
+    """The time for the whole ticket ran out before the provider had its own."""

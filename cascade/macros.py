@@ -46,6 +46,7 @@ class Macros:
 
     model = "macros"
     source = "macro"
+    attempts = 1
 
     def __init__(
         self,

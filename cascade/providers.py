@@ -43,6 +43,10 @@ class Provider(Protocol):
     def source(self) -> str:
         """One of "cache", "macro", "llm", "simulated"."""
 
+    @property
+    def attempts(self) -> int:
+        """How many calls one draft may make, and be billed for, at most."""
+
     def draft(self, request: DraftRequest, *, deadline: Deadline) -> Drafts:
         """Candidate answers, or a `ProviderError`; must return by the deadline."""
 

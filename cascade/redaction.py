@@ -1,4 +1,8 @@
-"""Which personal data leaves for a provider: none; placeholders go instead and are put back."""
+"""Which personal data is kept from a provider: placeholders go instead and are put back.
+
+Found are e-mail addresses, phone, card and account numbers and IBANs, by their patterns, and the
+names given to the redactor. A name or street address that nobody told it stays in the text.
+"""
 
 import re
 import string
@@ -10,13 +14,16 @@ from scoring.customer import Feature
 MASK = "\0"
 """Stands for text that is hidden already while the other kinds are looked for."""
 
-PLACEHOLDER = re.compile(r"\[(?:EMAIL|PHONE|CARD|IBAN|ACCOUNT|TEXT)_[0-9]+\]")
+PLACEHOLDER = re.compile(r"\[(?:EMAIL|PHONE|CARD|IBAN|ACCOUNT|NAME|TEXT)_[0-9]+\]")
 
 LOCAL_RUN = re.compile(r"""[^\s@<>()\[\]\\,;:"\0]+""")
 DOMAIN = re.compile(r"@[\w-]++(?:\.[\w-]++)+")
 
 GAP = r"[ \t\u00a0\u2007\u202f.\u2010-\u2015-]{0,3}"
 """What people type between the groups of a card number."""
+
+NAME_WORD = re.compile(r"[^\W\d_][\w'\u2019-]*[^\W\d_]")
+"""A part of a person's name; a lone letter would be found in too many places."""
 
 DIGITS = re.compile(r"\d+")
 DIGIT_RUN = re.compile(rf"\d(?:{GAP}\d){{12,}}")
@@ -76,6 +83,8 @@ class Span(NamedTuple):
 class Redactor:
     """Replaces personal data by placeholders and remembers how to put it back.
 
+    `names` are the customer's own; each of their words is hidden where it is spelled the same.
+
     One redactor serves one ticket: the same value gets the same placeholder in every text, and
     `reveal(hide(text)) == text` always holds.
 
@@ -84,16 +93,17 @@ class Redactor:
     'Write to [EMAIL_1]'
     """
 
-    def __init__(self) -> None:
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self._named = _finder_of(names)
         self._placeholders: dict[str, str] = {}
         self._values: dict[str, str] = {}
         self._counts: dict[str, int] = {}
 
     def hide(self, text: str) -> str:
-        """The text with its e-mails, phone, card and account numbers and IBANs replaced."""
+        """The text with its e-mails, phone, card and account numbers, IBANs and names replaced."""
         found: list[tuple[Span, str]] = []
         open_text = text
-        for kind, finder in FINDERS:
+        for kind, finder in (*FINDERS, ("NAME", self._named)):
             spans = list(finder(open_text))
             found += [(span, kind) for span in spans]
             open_text = _masked(open_text, spans)
@@ -129,6 +139,15 @@ class Redactor:
 def redact(text: str) -> str:
     """The text with personal data replaced for good, for logs and reports."""
     return Redactor().hide(text)
+
+
+def _finder_of(names: Iterable[str]) -> Callable[[str], Iterable[Span]]:
+    words = {word for name in names for word in NAME_WORD.findall(name)}
+    if not words:
+        return lambda text: ()
+    either = "|".join(sorted(map(re.escape, words), key=len, reverse=True))
+    named = re.compile(rf"(?<!\w)(?:{either})(?:[ ]{{1,3}}(?:{either}))*(?!\w)")
+    return lambda text: (Span(*found.span()) for found in named.finditer(text))
 
 
 def _masked(text: str, spans: Iterable[Span]) -> str:

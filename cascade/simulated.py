@@ -16,6 +16,7 @@ class Simulated:
     """
 
     source = "simulated"
+    attempts = 1
 
     def __init__(
         self,

@@ -1,6 +1,7 @@
 """What a customer asks, and the prompt a model is asked it with."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,11 +24,17 @@ you need them.
 5. Write the reply alone, in the language of the ticket: short, polite, no heading, no notes.
 """
 
-PRIVATE_FEATURES = frozenset(
-    "address birthday birthdate date_of_birth email email_address first_name full_name iban "
-    "last_name mobile name phone phone_number surname telephone".split()
+PRIVATE_WORDS = frozenset(
+    "address birth birthdate birthday dob email firstname fullname iban lastname mobile name "
+    "phone street surname telephone username".split()
 )
-"""Profile features that no provider needs to answer; they are not sent, not even replaced."""
+"""A profile feature with one of these words in its name is not sent, not even replaced.
+
+One that is only true or false, such as `email_verified`, is.
+"""
+NAMING_WORDS = frozenset("firstname fullname lastname name surname".split())
+
+FEATURE_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+")
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,7 @@ class Messages:
 def prompt_messages(
     question: str, customer: Customer, passages: Sequence[Passage], redactor: Redactor
 ) -> Messages:
-    """The prompt for one ticket, without the customer's id or contact data.
+    """The prompt for one ticket, without the customer's id and the profile's private features.
 
     All data goes through `redactor`, which also puts it back into the answer.
     """
@@ -91,9 +98,23 @@ def _profile(customer: Customer, redactor: Redactor) -> dict[str, Feature | None
     shown = {
         redactor.hide(name): redactor.hide_value(value)
         for name, value in customer.features.items()
-        if name.casefold() not in PRIVATE_FEATURES
+        if isinstance(value, bool) or not _words(name) & PRIVATE_WORDS
     }
     return {"segment": customer.segment, **shown}
+
+
+def names_of(customer: Customer) -> tuple[str, ...]:
+    """The customer's own names, as far as the profile's features hold them."""
+    return tuple(
+        value
+        for name, value in customer.features.items()
+        if isinstance(value, str) and _words(name) & NAMING_WORDS
+    )
+
+
+def _words(feature: str) -> set[str]:
+    """The words of a feature's name: of `shipping_address`, `shipping address`, `emailAddress`."""
+    return {word.casefold() for word in FEATURE_WORD.findall(feature)}
 
 
 def _fenced_json(data: object) -> str:

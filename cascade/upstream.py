@@ -4,12 +4,12 @@ import json
 import random
 import re
 import time
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 
 import httpcore
 import httpx
@@ -26,6 +26,7 @@ from cascade.errors import (
     ProviderUnavailable,
     RateLimited,
 )
+from cascade.text import readable
 from cascade.transport import DeadlineTransport, bound_by
 
 LARGEST_BODY = 1024 * 1024
@@ -35,7 +36,7 @@ MESSAGE_SHOWN = 200
 """Characters of a server's own error message that are kept."""
 
 RETRIED = (RateLimited, ProviderUnavailable)
-OUTAGES = (ProviderUnavailable, ProviderTimeout, DeadlineExceeded)
+OUTAGES = (ProviderUnavailable, ProviderTimeout)
 TIMEOUTS = (httpx.TimeoutException, httpcore.TimeoutException)
 NOT_SENT = (
     httpx.ConnectTimeout,
@@ -43,6 +44,13 @@ NOT_SENT = (
     httpcore.ConnectTimeout,
     httpcore.PoolTimeout,
 )
+TAKEN = (
+    httpx.ReadError,
+    httpx.RemoteProtocolError,
+    httpcore.ReadError,
+    httpcore.RemoteProtocolError,
+)
+"""Connections that broke after the request was sent: it may have been worked on, and billed."""
 CONNECTION_ERRORS = (
     httpx.TransportError,
     httpcore.NetworkError,
@@ -54,7 +62,10 @@ SECRET = re.compile(r"\b(?:(?:sk|pk)-|Bearer )[\w*.-]{4,}")
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Seconds for making a connection, and for each wait for the next bytes."""
+    """Seconds for making a connection, and for each wait for the next bytes.
+
+    A call that had less than `read_s` left to its ticket's deadline proves no outage.
+    """
 
     connect_s: float = 5.0
     read_s: float = 30.0
@@ -94,7 +105,8 @@ class Upstream:
     """Posts JSON to one URL and gives the JSON object that comes back, or a `ProviderError`.
 
     Tries again after 429, 5xx and connection errors, waits as long as `Retry-After` says, and never
-    past the deadline. A request that was taken and not answered is not repeated: it may be billed.
+    past the deadline. A request that met the read timeout is not repeated, one whose connection
+    broke is; both may be billed, and count as lost calls. Sends `attempts` requests at most.
     """
 
     def __init__(
@@ -117,6 +129,11 @@ class Upstream:
         self._breaker = breaker or Breaker()
         self._client = client or httpx.Client(transport=DeadlineTransport())
         self._owns_client = client is None
+
+    @property
+    def attempts(self) -> int:
+        """How often one payload is sent at most."""
+        return self._retry.attempts
 
     def post(self, payload: Mapping[str, object], deadline: Deadline) -> Reply:
         """The answer to the payload, after as many tries as it takes and the deadline allows."""
@@ -161,14 +178,15 @@ class Upstream:
         timeout = httpx.Timeout(
             min(self._timeouts.read_s, left), connect=min(self._timeouts.connect_s, left)
         )
+        translated = partial(_translated, deadline, patient=left >= self._timeouts.read_s)
         with (
             bound_by(deadline),
-            _translated(deadline),
+            translated(),
             self._client.stream(
                 "POST", self._url, content=content, headers=self._headers, timeout=timeout
             ) as response,
-            # A model has done its work, and is paid for it, once a success begins to arrive.
-            _translated(deadline, lost_calls=int(response.is_success)),
+            # Who answers with an error has not done the work, and bills nothing.
+            translated(billable=response.is_success),
         ):
             body = _read(response, deadline)
         if not response.is_success:
@@ -211,12 +229,6 @@ class Upstream:
         return max(0.0, (aware - self._retry.now()).total_seconds())
 
 
-def readable(text: str) -> str:
-    """The text without control characters and halves of surrogate pairs, which no store takes."""
-    kept = (letter for letter in text if letter in "\n\t" or unicodedata.category(letter) != "Cc")
-    return "".join(kept).encode("utf-8", "replace").decode("utf-8")
-
-
 def _read(response: httpx.Response, deadline: Deadline) -> bytes:
     body = bytearray()
     for chunk in response.iter_bytes():
@@ -230,22 +242,30 @@ def _read(response: httpx.Response, deadline: Deadline) -> bytes:
 
 
 @contextmanager
-def _translated(deadline: Deadline, *, lost_calls: int = 0) -> Iterator[None]:
-    """The one edge at which errors of httpx and httpcore become the package's own."""
+def _translated(deadline: Deadline, *, patient: bool, billable: bool = True) -> Iterator[None]:
+    """The one edge at which errors of httpx and httpcore become the package's own.
+
+    `patient` says that the provider had its whole read timeout before the deadline, `billable`
+    that a request which was sent may cost something.
+    """
+    lost = int(billable)
     try:
         yield
-    except TIMEOUTS as exc:
+    except NOT_SENT as exc:
         if deadline.passed:
-            message = "the ticket's time ran out while waiting for the provider"
-            raise DeadlineExceeded(message, lost_calls=1) from exc
-        if isinstance(exc, NOT_SENT):
-            raise ProviderUnavailable("no connection within the connect timeout") from exc
-        raise ProviderTimeout("no answer within the read timeout", lost_calls=1) from exc
+            raise DeadlineExceeded("the ticket's time ran out while connecting") from exc
+        raise ProviderUnavailable("no connection within the connect timeout") from exc
+    except TIMEOUTS as exc:
+        if not deadline.passed:
+            raise ProviderTimeout("no answer within the read timeout", lost_calls=lost) from exc
+        message = "the ticket's time ran out while waiting for the provider"
+        raise (ProviderTimeout if patient else DeadlineExceeded)(message, lost_calls=lost) from exc
     except CONNECTION_ERRORS as exc:
+        broken_off = lost if isinstance(exc, TAKEN) else 0
         name = type(exc).__name__
-        raise ProviderUnavailable(f"connection failed ({name})", lost_calls=lost_calls) from exc
+        raise ProviderUnavailable(f"connection failed ({name})", lost_calls=broken_off) from exc
     except httpx.HTTPError as exc:
-        raise BadResponse(f"the answer cannot be read: {exc}", lost_calls=lost_calls) from exc
+        raise BadResponse(f"the answer cannot be read: {exc}", lost_calls=lost) from exc
 
 
 def _json_object(body: bytes) -> Mapping[str, object]:

@@ -1,34 +1,49 @@
 """Who may ask, see and decide: API keys, people's passwords and sessions, security headers."""
 
 import hashlib
+import re
 import secrets
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import wraps
+from threading import Lock
 from typing import ParamSpec, TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerifyMismatchError
-from flask import Blueprint, Flask, Response, abort, g, redirect, render_template, request, session
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    abort,
+    current_app,
+    g,
+    redirect,
+    render_template,
+    request,
+    session,
+)
 from flask import url_for as address_of
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError, CSRFProtect
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from webapp import audit
 from webapp.audit import Caller
 from webapp.context import database
-from webapp.errors import Refused
-from webapp.models import ApiKey, AuditEntry, Tenant, User, utc_now
+from webapp.errors import Refused, Unknown
+from webapp.models import ApiKey, Tenant, User, utc_now
 from webapp.problems import problem
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 FAILURES_ALLOWED = 8
-"""Wrong passwords for one person within `FAILURE_WINDOW` before sign-in is refused."""
+"""Wrong passwords for one e-mail within `FAILURE_WINDOW` before sign-in is refused."""
 FAILURE_WINDOW = timedelta(minutes=10)
+LONGEST_EMAIL = 254
 SHORTEST_PASSWORD = 10
 ROLES = ("agent", "admin")
 
@@ -44,6 +59,9 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
+
+_LOCAL_TARGET = re.compile(r"/(?!/)[^\x00-\x20\x7f\\]*")
+"""Browsers drop tabs and line breaks and read a backslash as a slash, so each could hide `//`."""
 
 blueprint = Blueprint("access", __name__)
 csrf = CSRFProtect()
@@ -115,44 +133,95 @@ def put_user(
         select(User).where(User.tenant_id == tenant_id, User.email == email)
     ) or User(tenant_id=tenant_id, email=email)
     user.name, user.role, user.password_hash = name, role, _hasher.hash(password)
+    user.active = True
     session_.add(user)
     session_.flush()
     audit.record(session_, tenant_id, "cli", "user.put", user.id, role=role)
     return user
 
 
-def sign_in(rows: Session, *, email: str, password: str) -> User | None:
+def end_user(session_: Session, tenant_id: str, email: str) -> None:
+    """Let a person sign in no more, and end their sessions; raises `Unknown`."""
+    user = session_.scalar(
+        select(User).where(User.tenant_id == tenant_id, User.email == email.strip().lower())
+    )
+    if user is None:
+        raise Unknown(f"nobody here has the e-mail {email!r}")
+    user.active = False
+    audit.record(session_, tenant_id, "cli", "user.ended", user.id)
+
+
+class Attempts:
+    """Counts wrong passwords by e-mail as typed, so that it tells nothing about who exists.
+
+    An attempt counts from its start, or many at once would be checked before the first failed.
+    Kept in memory: each process counts its own.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = Lock()
+        self._started: dict[str, list[float]] = {}
+
+    def begin(self, email: str) -> float:
+        """Count an attempt and return its mark; raises `Refused` after too many."""
+        with self._lock:
+            now = self._clock()
+            self._forget_before(now - FAILURE_WINDOW.total_seconds())
+            started = self._started.setdefault(email, [])
+            if len(started) >= FAILURES_ALLOWED:
+                raise Refused("Too many wrong passwords. Try again in ten minutes.")
+            started.append(now)
+            return now
+
+    def succeeded(self, email: str, mark: float) -> None:
+        """Take back the attempt that `begin` gave this mark."""
+        with self._lock:
+            started = self._started.get(email, [])
+            if mark in started:
+                started.remove(mark)
+
+    def _forget_before(self, moment: float) -> None:
+        for email, started in list(self._started.items()):
+            started[:] = [at for at in started if at > moment]
+            if not started:
+                del self._started[email]
+
+
+def sign_in(*, email: str, password: str) -> User | None:
     """Return the person with this e-mail and password, None where there is none.
 
     Takes as long for an unknown e-mail as for a wrong password. Raises `Refused` after too many
-    failures, whatever the password.
+    failures, whatever the password and whether or not there is such a person. Where people of two
+    tenants share e-mail and password, the one added first is signed in.
     """
-    people = rows.scalars(
-        select(User).where(User.email == email.strip().lower(), User.active).order_by(User.id)
-    ).all()
+    email = email.strip().lower()[:LONGEST_EMAIL]
+    attempts: Attempts = current_app.extensions["frugaldesk.attempts"]
+    mark = attempts.begin(email)
+    people = _people(email)
+    # Hashing takes a while, so no transaction is open meanwhile.
+    fitting = [person for person in people if _password_fits(person.password_hash, password)]
     if not people:
         _password_fits(_no_ones_hash, password)
-    for person in people:
-        if _failures(rows, person) >= FAILURES_ALLOWED:
-            raise Refused("Too many wrong passwords. Try again in ten minutes.")
-        if _password_fits(person.password_hash, password):
-            audit.record(rows, person.tenant_id, f"user:{person.email}", "sign_in", person.id)
-            return person
-        audit.record(rows, person.tenant_id, f"user:{person.email}", "sign_in.failed", person.id)
-    return None
+    # Opened for nobody too, so that an unknown e-mail takes as long.
+    with database().write() as rows:
+        for person in fitting[:1] or people:
+            action = "sign_in" if fitting else "sign_in.failed"
+            audit.record(rows, person.tenant_id, f"user:{person.email}", action, person.id)
+    if not fitting:
+        return None
+    attempts.succeeded(email, mark)
+    return fitting[0]
 
 
-def _failures(rows: Session, person: User) -> int:
-    count = rows.scalar(
-        select(func.count())
-        .select_from(AuditEntry)
-        .where(
-            AuditEntry.action == "sign_in.failed",
-            AuditEntry.subject == person.id,
-            AuditEntry.created_at > utc_now() - FAILURE_WINDOW,
-        )
-    )
-    return count or 0
+def _people(email: str) -> Sequence[User]:
+    # PostgreSQL takes no NUL, and nobody's e-mail holds one.
+    if not email.isprintable():
+        return ()
+    with database().read() as rows:
+        return rows.scalars(
+            select(User).where(User.email == email, User.active).order_by(User.created_at, User.id)
+        ).all()
 
 
 def _password_fits(password_hash: str, password: str) -> bool:
@@ -176,8 +245,7 @@ def login() -> ResponseReturnValue:
     """Sign in, or show the form again with what was wrong."""
     email = request.form.get("email", "")
     try:
-        with database().write() as rows:
-            user = sign_in(rows, email=email, password=request.form.get("password", ""))
+        user = sign_in(email=email, password=request.form.get("password", ""))
     except Refused as exc:
         return render_template("login.html", email=email, problem=str(exc)), 429
     if user is None:
@@ -225,6 +293,7 @@ def install(app: Flask) -> None:
     # Before the CSRF check, whose handler asks who is signed in.
     app.before_request(_remember_user)
     csrf.init_app(app)
+    app.extensions["frugaldesk.attempts"] = Attempts()
     app.register_error_handler(CSRFError, _stale_form)
     app.register_blueprint(blueprint, enable_openapi=False)
     app.after_request(_secure)
@@ -256,9 +325,7 @@ def _credential(user: User) -> str:
 
 def _local(target: str | None) -> str | None:
     """Return the target if it stays on this site, else None."""
-    if target and target.startswith("/") and not target.startswith(("//", "/\\")):
-        return target.rstrip("?")
-    return None
+    return target.rstrip("?") if target and _LOCAL_TARGET.fullmatch(target) else None
 
 
 def _secure(response: Response) -> Response:

@@ -22,17 +22,18 @@ def champions(session: Session, tenant_id: str) -> dict[str, str]:
 
 
 def import_folder(
-    session: Session, tenant_id: str, source: Path, target: Path, *, actor: str
+    session: Session, tenant_id: str, source: Path, target: Path, *, base_digest: str, actor: str
 ) -> list[str]:
     """Copy the champions of one adapters folder into another and make them live.
 
-    Every file is checked against its digest on the way. Raises `scoring.errors.BadAdapter`.
+    Every file is checked against its digest on the way, and that it was made for the service's
+    own base encoder. Raises `scoring.errors.BadAdapter`.
     """
     theirs, ours = Registry(source), Registry(target)
     manifests = []
     for version in theirs.champions().values():
-        manifest = theirs.manifest(version)
-        ours.add(*theirs.read(version, manifest.base_digest))
+        manifest, content = theirs.read(version, base_digest)
+        ours.add(manifest, content)
         manifests.append(manifest)
     publish(session, tenant_id, manifests, actor=actor)
     return [manifest.version for manifest in manifests]

@@ -3,13 +3,12 @@
 import base64
 import json
 from collections.abc import Callable
-from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from apiflask import APIBlueprint, APIFlask, HTTPError, HTTPTokenAuth
-from flask import g
-from pydantic import ValidationError
-from sqlalchemy import and_, or_, select
+from flask import g, request
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import Select, and_, or_, select
 
 from webapp import audit, contracts, customers, feedback, suggestions
 from webapp.access import caller_of_key, csrf
@@ -19,6 +18,9 @@ from webapp.errors import Unknown
 from webapp.idempotency import idempotent
 from webapp.models import Customer, Suggestion
 from webapp.problems import problem
+
+T = TypeVar("T")
+P = TypeVar("P")
 
 blueprint = APIBlueprint("api", __name__, url_prefix="/api/v1", tag="API")
 keys = HTTPTokenAuth(description="An API key, made with `frugaldesk keys create`.")
@@ -97,19 +99,19 @@ def list_suggestions(asked: contracts.SuggestionsAsked) -> Any:
     if asked.status:
         query = query.where(Suggestion.status == asked.status)
     if asked.cursor:
-        created_at, last_id = _cursor(asked.cursor, datetime.fromisoformat, str)
+        created_at, last_id = _cursor(asked.cursor, contracts.SuggestionsCursor)
         query = query.where(
             or_(
                 Suggestion.created_at < created_at,
                 and_(Suggestion.created_at == created_at, Suggestion.id < last_id),
             )
         )
-    query = query.order_by(Suggestion.created_at.desc(), Suggestion.id.desc())
-    with database().read() as session:
-        rows = session.scalars(query.limit(asked.limit + 1)).all()
-        shown = [suggestions.as_json(row) for row in rows[: asked.limit]]
-    last = rows[asked.limit - 1] if len(rows) > asked.limit else None
-    return _page(shown, [last.created_at.isoformat(), last.id] if last else None)
+    return _page(
+        query.order_by(Suggestion.created_at.desc(), Suggestion.id.desc()),
+        asked.limit,
+        shown=suggestions.as_json,
+        place=lambda row: [row.created_at.isoformat(), row.id],
+    )
 
 
 @blueprint.get("/suggestions/<suggestion_id>")
@@ -152,12 +154,14 @@ def list_customers(asked: contracts.CustomersAsked) -> Any:
     if asked.segment is not None:
         query = query.where(Customer.segment == asked.segment)
     if asked.cursor:
-        query = query.where(Customer.external_id > _cursor(asked.cursor, str)[0])
-    with database().read() as session:
-        rows = session.scalars(query.order_by(Customer.external_id).limit(asked.limit + 1)).all()
-    shown = [_customer(row) for row in rows[: asked.limit]]
-    more = len(rows) > asked.limit
-    return _page(shown, [rows[asked.limit - 1].external_id] if more else None)
+        (last_id,) = _cursor(asked.cursor, contracts.CustomersCursor)
+        query = query.where(Customer.external_id > last_id)
+    return _page(
+        query.order_by(Customer.external_id),
+        asked.limit,
+        shown=_customer,
+        place=lambda row: [row.external_id],
+    )
 
 
 @blueprint.put("/customers/<external_id>")
@@ -166,7 +170,6 @@ def list_customers(asked: contracts.CustomersAsked) -> Any:
 @blueprint.output(contracts.CustomerShown)
 def put_customer(external_id: str, given: contracts.CustomerGiven) -> Any:
     """Add a customer (201) or replace their profile (200)."""
-    external_id = _checked(external_id)
     with database().write() as session:
         row, fresh = customers.put(
             session,
@@ -220,15 +223,15 @@ def add_history(external_id: str, given: contracts.HistoryGiven) -> Any:
         return {"id": entry.id}
 
 
-def _checked(external_id: str) -> str:
-    """Return an external id from a path if it is one we would take in a body, or answer 422."""
-    try:
-        return contracts.CustomerNamed(external_id=external_id).external_id
-    except ValidationError as exc:
-        message = exc.errors()[0]["msg"]
-        raise HTTPError(
-            422, "bad external id", detail={"path": {"external_id": [message]}}
-        ) from exc
+@blueprint.before_request
+def _check_path() -> None:
+    """Answer 422 for an id in the path that we would not take in a body."""
+    for name, value in (request.view_args or {}).items():
+        try:
+            contracts.PathId.validate_python(value)
+        except ValidationError as exc:
+            message = exc.errors()[0]["msg"]
+            raise HTTPError(422, "bad id", detail={"path": {name: [message]}}) from exc
 
 
 def _customer_named(session: Any, external_id: str) -> Customer:
@@ -251,20 +254,30 @@ def _customer(row: Customer) -> dict[str, Any]:
     }
 
 
-def _page(data: list[dict[str, Any]], next_after: list[str] | None) -> dict[str, Any]:
-    cursor = base64.urlsafe_b64encode(json.dumps(next_after).encode()).decode()
+def _page(
+    query: Select[T],
+    limit: int,
+    *,
+    shown: Callable[[T], dict[str, Any]],
+    place: Callable[[T], list[str]],
+) -> dict[str, Any]:
+    """Return one part of the rows, and where the next begins: behind the last row's place."""
+    with database().read() as session:
+        rows = session.scalars(query.limit(limit + 1)).all()
+        data = [shown(row) for row in rows[:limit]]
+        more = len(rows) > limit
+        cursor = json.dumps(place(rows[limit - 1])) if more else ""
     return {
         "data": data,
-        "next_cursor": cursor if next_after else None,
-        "has_more": next_after is not None,
+        "next_cursor": base64.urlsafe_b64encode(cursor.encode()).decode() if more else None,
+        "has_more": more,
     }
 
 
-def _cursor(cursor: str, *parsers: Callable[[str], Any]) -> list[Any]:
-    """Return what `_page` put into a cursor, each part through its parser, or answer 422."""
+def _cursor(cursor: str, place: TypeAdapter[P]) -> P:
+    """Return the place that `_page` put into a cursor, or answer 422."""
     try:
-        parts = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        return [parse(part) for parse, part in zip(parsers, parts, strict=True)]
-    except (ValueError, TypeError) as exc:
+        return place.validate_json(base64.urlsafe_b64decode(cursor.encode()))
+    except ValueError as exc:
         message = "expected the next_cursor of the part before"
         raise HTTPError(422, "bad cursor", detail={"query": {"cursor": [message]}}) from exc

@@ -10,7 +10,7 @@ import click
 
 from cascade.errors import CascadeError
 from scoring.errors import BadExamples, ScoringError
-from webapp.errors import WebappError
+from webapp.errors import NotReady, WebappError
 from webapp.settings import Settings, scorer_base
 
 ExamplesFile = click.option(
@@ -134,7 +134,7 @@ def upgrade(revision: str) -> None:
     """Bring the database to the newest schema, from whatever it has."""
     from webapp import schema
 
-    database = _database()
+    database = _database(any_schema=True)
     schema.upgrade(database, revision)
     click.echo(f"the database is at {schema.current(database)}")
 
@@ -145,7 +145,7 @@ def downgrade(revision: str) -> None:
     """Take the schema back; rows of tables that go are lost."""
     from webapp import schema
 
-    database = _database()
+    database = _database(any_schema=True)
     schema.downgrade(database, revision)
     click.echo(f"the database is at {schema.current(database) or 'nothing'}")
 
@@ -223,6 +223,18 @@ def put_user(tenant: str, email: str, name: str, role: str, password: str) -> No
     click.echo(f"{email} can sign in as {role}")
 
 
+@users.command("end")
+@TenantSlug
+@click.argument("email")
+def end_user(tenant: str, email: str) -> None:
+    """Sign a person out everywhere and let them in no more; `users put` lets them in again."""
+    from webapp import access
+
+    with _database().write() as session:
+        access.end_user(session, _tenant_id(session, tenant), email)
+    click.echo(f"{email} can no longer sign in")
+
+
 @main.group()
 def keys() -> None:
     """API keys."""
@@ -262,12 +274,19 @@ def adapters() -> None:
 @AdaptersFolder
 def publish_adapters(tenant: str, adapters: Path) -> None:
     """Copy a folder's champions to the service's own and make them live."""
+    from scoring.encoder import load_encoder
     from webapp.adapters import import_folder
 
     settings = Settings.from_env()
+    encoder = load_encoder(settings.scorer_base)
     with _database(settings).write() as session:
         versions = import_folder(
-            session, _tenant_id(session, tenant), adapters, settings.adapters, actor="cli"
+            session,
+            _tenant_id(session, tenant),
+            adapters,
+            settings.adapters,
+            base_digest=encoder.digest,
+            actor="cli",
         )
     click.echo("live: " + ", ".join(versions))
 
@@ -293,10 +312,21 @@ def import_knowledge(tenant: str, macros: TextIO | None, passages: TextIO | None
     click.echo(f"{count} imported")
 
 
-def _database(settings: Settings | None = None) -> Any:
+def _database(settings: Settings | None = None, *, any_schema: bool = False) -> Any:
+    from sqlalchemy.exc import OperationalError
+
+    from webapp import schema
     from webapp.db import Database
 
-    return Database((settings or Settings.from_env()).database_url)
+    database = Database((settings or Settings.from_env()).database_url)
+    try:
+        is_current = schema.is_current(database)
+    except OperationalError as exc:
+        said = str(exc.orig).partition("\n")[0]
+        raise NotReady(f"no database: {said}; see FRUGALDESK_DATABASE_URL") from exc
+    if not is_current and not any_schema:
+        raise NotReady("the database is not up to date; run `frugaldesk db upgrade`")
+    return database
 
 
 def _tenant_id(session: Any, slug: str) -> str:

@@ -7,23 +7,28 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
     StrictBool,
     StrictStr,
+    TypeAdapter,
     field_validator,
 )
 
+from cascade.text import UNREADABLE
+
 LONGEST_BODY = 20_000
 LONGEST_LINE = 500
+YEARS = range(1900, 2200)
+"""A time beyond these is a mistake, and at the calendar's ends one zone's time is no other's."""
 
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _EXTERNAL_ID = re.compile(r"[^\s/\x00-\x1f\x7f\ud800-\udfff]{1,200}")
 
 
 def _printable(text: str) -> str:
-    if found := _UNPRINTABLE.search(text):
+    if found := UNREADABLE.search(text):
         raise ValueError(
             f"holds the control character U+{ord(found[0]):04X} at position {found.start()}; "
             "expected text, tabs and line breaks"
@@ -43,6 +48,12 @@ def _not_blank(text: str) -> str:
     return text
 
 
+def _utc(at: datetime) -> datetime:
+    if at.year not in YEARS:
+        raise ValueError(f"is of the year {at.year}; expected {YEARS[0]} to {YEARS[-1]}")
+    return at.astimezone(UTC)
+
+
 def _number(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("expected a finite number")
@@ -53,6 +64,8 @@ Line = Annotated[StrictStr, Field(max_length=LONGEST_LINE), AfterValidator(_prin
 Body = Annotated[StrictStr, Field(max_length=LONGEST_BODY), AfterValidator(_printable)]
 Filled = Annotated[Body, AfterValidator(_not_blank)]
 ExternalId = Annotated[StrictStr, AfterValidator(_external_id)]
+Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
+Segment = Annotated[StrictStr, Field(min_length=1, max_length=64), AfterValidator(_printable)]
 FeatureName = Annotated[StrictStr, Field(min_length=1, max_length=64), AfterValidator(_printable)]
 Feature = Annotated[
     StrictBool
@@ -64,7 +77,7 @@ Feature = Annotated[
 
 
 class Given(BaseModel):
-    """A request body; fields not named are allowed and ignored."""
+    """A request body or a line; fields not named are allowed and ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -113,9 +126,7 @@ class CustomerGiven(Given):
             }
         }
     )
-    segment: (
-        Annotated[StrictStr, Field(min_length=1, max_length=64), AfterValidator(_printable)] | None
-    ) = None
+    segment: Segment | None = None
     features: dict[FeatureName, Feature] = Field(default_factory=dict, max_length=100)
     name: Line | None = None
     email: Annotated[StrictStr, Field(max_length=254), AfterValidator(_printable)] | None = None
@@ -129,8 +140,25 @@ class HistoryGiven(Given):
 
     @field_validator("at")
     @classmethod
-    def _with_zone(cls, at: datetime | None) -> datetime | None:
-        return at.replace(tzinfo=UTC) if at and at.tzinfo is None else at
+    def _in_utc(cls, at: datetime | None) -> datetime | None:
+        return at and _utc(at if at.tzinfo else at.replace(tzinfo=UTC))
+
+
+class MacroGiven(Given):
+    """One line of a file of macros."""
+
+    id: ExternalId
+    title: Line
+    questions: list[Filled]
+    body: Filled
+
+
+class PassageGiven(Given):
+    """One line of a file of policy passages."""
+
+    id: ExternalId
+    title: Line
+    body: Filled
 
 
 class FeedbackGiven(Given):
@@ -152,13 +180,20 @@ class PageAsked(Given):
 class CustomersAsked(PageAsked):
     """A list of customers, of one segment or of all."""
 
-    segment: str | None = None
+    segment: Segment | None = None
 
 
 class SuggestionsAsked(PageAsked):
     """A list of suggestions, newest first."""
 
     status: Literal["running", "suggested", "escalated"] | None = None
+
+
+PathId = TypeAdapter(ExternalId)
+"""An id in a path."""
+CustomersCursor = TypeAdapter(tuple[ExternalId])
+SuggestionsCursor = TypeAdapter(tuple[Moment, ExternalId])
+"""What a cursor holds: the place of the last row of the part before."""
 
 
 class Stored(BaseModel):

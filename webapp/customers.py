@@ -38,7 +38,7 @@ def put(
     name: str | None = None,
     email: str | None = None,
 ) -> tuple[Customer, bool]:
-    """Add or replace a customer; returns the row and whether it is new.
+    """Add or replace a customer, name and email too; returns the row and whether it is new.
 
     Raises `scoring.ScoringError` where a feature cannot be shown to the scorer.
     """
@@ -58,7 +58,7 @@ def put(
     except IntegrityError:
         row = find(session, tenant_id, external_id)
         row.segment, row.features = segment, dict(features)
-        row.name, row.email = name or row.name, email or row.email
+        row.name, row.email = name, email
         return row, False
 
 

@@ -32,6 +32,7 @@ from cascade import (
     answer,
 )
 from cascade.errors import BadPrices
+from scoring import ScoringError
 from scoring.customer import Customer
 from webapp import adapters, policies, schema
 from webapp.db import Database
@@ -144,8 +145,12 @@ class Desk:
                 knowledge=self._library.of(session, tenant_id),
             )
         for version in setup.champions.values():
-            if version not in self._scorer.loaded:
-                self._scorer.load(version)
+            try:
+                if version not in self._scorer.loaded:
+                    self._scorer.load(version)
+            except ScoringError as exc:
+                log.error("adapter %s cannot be loaded: %s", version, exc)
+                raise NotReady(f"the adapter {version} cannot be loaded") from exc
         return setup
 
     def answer(

@@ -2,12 +2,12 @@
 
 import hashlib
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any, ParamSpec
 
 from flask import Response, current_app, g, request
-from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from webapp.context import database
@@ -19,6 +19,10 @@ P = ParamSpec("P")
 ABANDONED_AFTER = timedelta(minutes=15)
 """A request still without an answer after this long died with its process; it may be made again."""
 
+KEPT_FOR = timedelta(hours=24)
+TIDIED_EVERY = timedelta(hours=1)
+"""An answer is given again for a day, and is deleted with the first request an hour later."""
+
 LONGEST_KEY = 200
 
 
@@ -26,7 +30,8 @@ def idempotent(view: Callable[P, Any]) -> Callable[P, Any]:
     """Give the first answer again where `Idempotency-Key` was seen with the same request.
 
     The same key with another request is a 422; a first request that still runs is a 409. Only
-    answers below 400 are kept, so a client may correct a mistake under the same key.
+    answers below 400 are kept, so a client may correct a mistake under the same key, and those for
+    `KEPT_FOR`.
     """
 
     @wraps(view)
@@ -64,21 +69,41 @@ def _first(view: Callable[P, Any], key: str, args: Any, kwargs: Any) -> Any:
 
 def _claim(key: str, request_hash: str) -> IdempotencyKey | None:
     """Store the key as ours and return None, or return the row that was there first."""
-    tenant_id = g.caller.tenant_id
-    try:
-        with database().write() as session:
-            session.execute(
-                delete(IdempotencyKey).where(
-                    *_is(key),
-                    IdempotencyKey.status_code.is_(None),
-                    IdempotencyKey.created_at < utc_now() - ABANDONED_AFTER,
+    _tidy()
+    for _ in range(2):
+        try:
+            with database().write() as session:
+                session.execute(delete(IdempotencyKey).where(*_is(key), _outlived()))
+                session.add(
+                    IdempotencyKey(tenant_id=g.caller.tenant_id, key=key, request_hash=request_hash)
                 )
-            )
-            session.add(IdempotencyKey(tenant_id=tenant_id, key=key, request_hash=request_hash))
-        return None
-    except IntegrityError:
-        with database().read() as session:
-            return session.scalars(select(IdempotencyKey).where(*_is(key))).one()
+            return None
+        except IntegrityError:
+            with database().read() as session:
+                row = session.scalars(select(IdempotencyKey).where(*_is(key))).one_or_none()
+        # The first request may have failed in between and given its key back.
+        if row is not None:
+            return row
+    return IdempotencyKey(key=key, request_hash=request_hash)
+
+
+def _outlived() -> ColumnElement[bool]:
+    """Return what holds for a request that died and for an answer that was kept long enough."""
+    answered, now = IdempotencyKey.status_code.is_not(None), utc_now()
+    return or_(
+        and_(~answered, IdempotencyKey.created_at < now - ABANDONED_AFTER),
+        and_(answered, IdempotencyKey.created_at < now - KEPT_FOR),
+    )
+
+
+def _tidy() -> None:
+    """Delete what has outlived its use, now and then: looking through all is dear."""
+    tidied: datetime | None = current_app.extensions.get("frugaldesk.keys_tidied")
+    if tidied is not None and tidied > utc_now() - TIDIED_EVERY:
+        return
+    current_app.extensions["frugaldesk.keys_tidied"] = utc_now()
+    with database().write() as session:
+        session.execute(delete(IdempotencyKey).where(_outlived()))
 
 
 def _again(row: IdempotencyKey, request_hash: str) -> Response:

@@ -1,23 +1,26 @@
 """A tenant's written knowledge: macros to answer with, policy passages to answer from."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Lock
-from typing import Any, TextIO
+from typing import TextIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from cascade import Macro, Macros, Passage
-from webapp import models
+from webapp import contracts, models
 from webapp.errors import BadKnowledge
 
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
+G = TypeVar("G", bound=contracts.Given)
 PASSAGES_SHOWN = 3
+GOT_SHOWN = 80
+"""Characters of a bad value that an error message quotes."""
 Stamp = tuple[int, datetime | None, int, datetime | None]
 
 
@@ -127,35 +130,42 @@ def import_lines(
     transaction is rolled back.
     """
     count = 0
-    for row in _lines(macros, {"id": str, "title": str, "questions": list, "body": str}):
+    for macro in _lines(macros, contracts.MacroGiven):
         put_macro(
             session,
             tenant_id,
-            row["id"],
-            title=row["title"],
-            questions=[str(question) for question in row["questions"]],
-            body=row["body"],
+            macro.id,
+            title=macro.title,
+            questions=macro.questions,
+            body=macro.body,
         )
         count += 1
-    for row in _lines(passages, {"id": str, "title": str, "body": str}):
-        put_passage(session, tenant_id, row["id"], title=row["title"], body=row["body"])
+    for passage in _lines(passages, contracts.PassageGiven):
+        put_passage(session, tenant_id, passage.id, title=passage.title, body=passage.body)
         count += 1
     return count
 
 
-def _lines(source: TextIO | None, expected: dict[str, type]) -> Iterator[dict[str, Any]]:
+def _lines(source: TextIO | None, expected: type[G]) -> Iterator[G]:
     for number, line in enumerate(source or (), start=1):
         if not line.strip():
             continue
-        where = f"{getattr(source, 'name', 'input')}, line {number}"
         try:
-            row = json.loads(line)
-        except ValueError as exc:
-            raise BadKnowledge(f"{where}: {exc}; expected one JSON object") from exc
-        for field, kind in expected.items():
-            if not isinstance(row, dict) or not isinstance(row.get(field), kind):
-                raise BadKnowledge(f"{where}: expected {field} as {kind.__name__}")
-        yield row
+            yield expected.model_validate_json(line)
+        except ValidationError as exc:
+            where = f"{getattr(source, 'name', 'input')}, line {number}"
+            raise BadKnowledge(f"{where}: {_told(exc)}") from None
+
+
+def _told(exc: ValidationError) -> str:
+    """Say of the first bad field what was got and what was expected."""
+    error = exc.errors()[0]
+    field = ".".join(map(str, error["loc"])) or "the line"
+    if error["type"] == "missing":
+        return f"{field} is missing; expected it beside {', '.join(error['input']) or 'the others'}"
+    got = repr(error["input"])
+    shown = got if len(got) <= GOT_SHOWN else f"{got[:GOT_SHOWN]}…"
+    return f"{field} is {shown}: {error['msg'].removeprefix('Value error, ')}"
 
 
 def _stamp(session: Session, tenant_id: str) -> Stamp:

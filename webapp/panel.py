@@ -4,7 +4,6 @@ Every form works without JavaScript: it posts, is redirected, and the page says 
 """
 
 import logging
-import re
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -31,6 +30,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cascade.policy import Policy, Tier
+from cascade.text import readable
 from webapp import customers, display, feedback, models, suggestions, ticket_lists
 from webapp.access import caller, signed_in
 from webapp.context import database, desk, runs
@@ -41,7 +41,6 @@ from webapp.suggestions import GRACE
 log = logging.getLogger(__name__)
 
 TABS = {"open": "Open", "escalated": "Escalated", "answered": "Answered"}
-UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 LONGEST_SEARCH = 200
 LONGEST_HISTORY = 60
 LIST_SEEN = "list_seen"
@@ -76,7 +75,7 @@ def inbox() -> ResponseReturnValue:
     status = request.args.get("status", "open")
     if status not in TABS:
         abort(404, f"There is no list {status!r}; expected one of {', '.join(TABS)}.")
-    search = clean(request.args.get("q", ""))[:LONGEST_SEARCH].strip()
+    search = readable(request.args.get("q", ""))[:LONGEST_SEARCH].strip()
     session[LIST_SEEN] = {"status": status, "q": search or None}
     with database().read() as rows:
         matching = ticket_lists.matching(g.tenant.id, search)
@@ -315,7 +314,7 @@ def _event(name: str, page: str) -> str:
 @signed_in()
 def give_feedback(ticket_id: UUID, suggestion_id: UUID) -> ResponseReturnValue:
     """Accept, edit or dismiss a draft; a refused edit is shown again with its text."""
-    action, text = request.form.get("action", ""), clean(request.form.get("final_text", ""))
+    action, text = request.form.get("action", ""), readable(request.form.get("final_text", ""))
     try:
         with database().write() as rows:
             row = _suggestion(rows, str(ticket_id), str(suggestion_id))
@@ -339,7 +338,10 @@ SAID = {
 
 
 def _reason() -> str | None:
-    parts = (request.form.get("reason", ""), clean(request.form.get("detail", "")).strip())
+    reason = request.form.get("reason", "")
+    if reason and reason not in DISMISSALS:
+        raise Refused("the reason is unknown; expected one of those on the page")
+    parts = (reason, readable(request.form.get("detail", "")).strip())
     return ": ".join(part for part in parts if part) or None
 
 
@@ -379,11 +381,6 @@ def _wants_draft(row: Ticket) -> bool:
 
 def _overdue(row: Suggestion | None) -> bool:
     return row is not None and row.status == "running" and row.deadline_at + GRACE < utc_now()
-
-
-def clean(text: str) -> str:
-    """Return a form's text with plain line ends and without control characters."""
-    return UNPRINTABLE.sub("", text.replace("\r\n", "\n"))
 
 
 def _to_ticket(ticket_id: UUID) -> ResponseReturnValue:

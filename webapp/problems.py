@@ -10,7 +10,7 @@ from apiflask import APIFlask, HTTPError
 from flask import Response, g, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from scoring.errors import ScoringError
+from scoring.errors import BadCustomer, NoAdapter
 from webapp.errors import NotReady, Refused, Unknown, places
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,8 @@ def install(app: APIFlask) -> None:
     app.register_error_handler(Unknown, lambda exc: problem(404, str(exc)))
     app.register_error_handler(Refused, lambda exc: problem(409, str(exc)))
     app.register_error_handler(NotReady, _not_ready)
-    app.register_error_handler(ScoringError, lambda exc: problem(422, str(exc)))
+    app.register_error_handler(NoAdapter, _not_ready)
+    app.register_error_handler(BadCustomer, lambda exc: problem(422, str(exc)))
     app.register_error_handler(RecursionError, lambda exc: problem(400, "nested too deeply"))
     app.register_error_handler(Exception, _unexpected)
 
@@ -84,7 +85,7 @@ def _of_http(error: HTTPException) -> Response:
     return _with_headers(problem(error.code or 500, error.description or ""), headers)
 
 
-def _not_ready(exc: NotReady) -> Response:
+def _not_ready(exc: NotReady | NoAdapter) -> Response:
     return _with_headers(problem(503, str(exc)), {"Retry-After": str(RETRY_AFTER_S)})
 
 

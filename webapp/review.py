@@ -8,12 +8,13 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
+from cascade.text import readable
 from webapp import escalations
 from webapp.access import signed_in
 from webapp.context import database
 from webapp.errors import Refused
 from webapp.models import Escalation, Suggestion, User, utc_now
-from webapp.panel import candidate_at, clean, history_of, holder_of
+from webapp.panel import candidate_at, history_of, holder_of
 
 WAITING_SHOWN = 6
 
@@ -138,7 +139,7 @@ def _close(
 
 def _given() -> dict[str, str]:
     names = ("final_text", "root_cause", "note")
-    return {name: clean(request.form.get(name, "")).strip() for name in names}
+    return {name: readable(request.form.get(name, "")).strip() for name in names}
 
 
 def _show(rows: Session, row: Escalation, given: dict[str, str]) -> str:

@@ -10,6 +10,11 @@ from pathlib import Path
 from webapp.errors import BadSettings
 
 LLM_PROTOCOLS = ("openai", "anthropic")
+RESERVED_MODELS = ("macros",)
+"""Policies know the knowledge base by this name."""
+FLAGS = {"0": False, "1": True, "false": False, "true": True, "no": False, "yes": True}
+DATABASE_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg")
+DATABASE_URLS = "sqlite:///path or postgresql://user:password@host/name"
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class Settings:
         var = Path(env.text("FRUGALDESK_VAR", "var")).absolute()
         return cls(
             var=var,
-            database_url=env.text("FRUGALDESK_DATABASE_URL", f"sqlite:///{var}/frugaldesk.db"),
+            database_url=env.database("FRUGALDESK_DATABASE_URL", f"sqlite:///{var}/frugaldesk.db"),
             secret_key=env.text("FRUGALDESK_SECRET_KEY", "") or _kept_secret(var),
             adapters=Path(env.text("FRUGALDESK_ADAPTERS", str(var / "adapters"))).absolute(),
             scorer_base=scorer_base(environ),
@@ -64,10 +69,10 @@ class Settings:
             budget_per_ticket=env.money("FRUGALDESK_BUDGET_PER_TICKET"),
             budget_per_segment_day=env.budgets("FRUGALDESK_BUDGET_PER_SEGMENT_DAY"),
             host=env.text("HOST", "127.0.0.1"),
-            port=int(env.number("PORT", 8000, low=0, high=65535)),
-            threads=int(env.number("FRUGALDESK_THREADS", 32, low=2, high=256)),
-            workers=int(env.number("FRUGALDESK_WORKERS", 1, low=1, high=64)),
-            cookie_secure=env.text("FRUGALDESK_COOKIE_SECURE", "0") == "1",
+            port=env.whole("PORT", 8000, low=0, high=65535),
+            threads=env.whole("FRUGALDESK_THREADS", 32, low=2, high=256),
+            workers=env.whole("FRUGALDESK_WORKERS", 1, low=1, high=64),
+            cookie_secure=env.flag("FRUGALDESK_COOKIE_SECURE"),
         )
 
 
@@ -93,6 +98,32 @@ class _Environment:
             raise BadSettings(f"{name} is {given!r}; expected a number from {low} to {high}")
         return value
 
+    def whole(self, name: str, default: int, *, low: int, high: int) -> int:
+        value = self.number(name, default, low=low, high=high)
+        if not value.is_integer():
+            raise BadSettings(f"{name} is {value}; expected a whole number from {low} to {high}")
+        return int(value)
+
+    def flag(self, name: str) -> bool:
+        given = self.text(name, "0")
+        if given.lower() not in FLAGS:
+            raise BadSettings(f"{name} is {given!r}; expected one of {', '.join(FLAGS)}")
+        return FLAGS[given.lower()]
+
+    def database(self, name: str, default: str) -> str:
+        """Read a database's URL; what is said of a bad one leaves its password out."""
+        from sqlalchemy import make_url
+        from sqlalchemy.exc import ArgumentError
+
+        given = self.text(name, default)
+        try:
+            scheme = make_url(given).drivername
+        except (ArgumentError, ValueError):
+            raise BadSettings(f"{name} is no URL; expected {DATABASE_URLS}") from None
+        if scheme not in DATABASE_SCHEMES:
+            raise BadSettings(f"{name} begins with {scheme!r}; expected {DATABASE_URLS}")
+        return given
+
     def money(self, name: str) -> Decimal | None:
         given = self.text(name, "")
         return _dollars(name, given) if given else None
@@ -106,9 +137,19 @@ class _Environment:
         return {segment.strip(): _dollars(name, dollars) for segment, _, dollars in parts}
 
     def llms(self) -> tuple[LlmSettings, ...]:
-        """Read FRUGALDESK_LLM_…, then FRUGALDESK_LLM_2_… and so on: the order is the chain's."""
+        """Read FRUGALDESK_LLM_…, then FRUGALDESK_LLM_2_… and so on; each needs its own name."""
         prefixes = ["FRUGALDESK_LLM_", *(f"FRUGALDESK_LLM_{n}_" for n in range(2, 10))]
-        return tuple(self._llm(prefix) for prefix in prefixes if self.text(prefix + "MODEL", ""))
+        named: dict[str, LlmSettings] = {}
+        for prefix in prefixes:
+            model = self.text(prefix + "MODEL", "")
+            if model in (*named, *RESERVED_MODELS):
+                raise BadSettings(
+                    f"{prefix}MODEL is {model!r}, which is taken; "
+                    "expected a name that no other model and no source of answers has"
+                )
+            if model:
+                named[model] = self._llm(prefix)
+        return tuple(named.values())
 
     def _llm(self, prefix: str) -> LlmSettings:
         protocol = self.text(prefix + "PROTOCOL", "openai")
@@ -129,9 +170,7 @@ class _Environment:
             api_key=self.text(prefix + "API_KEY", "") or None,
             connect_timeout_s=self.number(prefix + "CONNECT_TIMEOUT_S", 5, low=0.1, high=60),
             read_timeout_s=self.number(prefix + "READ_TIMEOUT_S", 30, low=0.1, high=600),
-            max_output_tokens=int(
-                self.number(prefix + "MAX_OUTPUT_TOKENS", 400, low=1, high=100_000)
-            ),
+            max_output_tokens=self.whole(prefix + "MAX_OUTPUT_TOKENS", 400, low=1, high=100_000),
         )
 
 

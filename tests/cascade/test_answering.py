@@ -46,6 +46,7 @@ class Fake:
     source: Source = "llm"
     before: Callable[[], None] = lambda: None
     calls: int = 0
+    attempts: int = 1
 
     def draft(self, request: DraftRequest, *, deadline: Deadline) -> Drafts:
         self.calls += 1
@@ -239,6 +240,13 @@ def test_what_earlier_tiers_cost_counts_against_the_ticket() -> None:
     result = escalated(run(Fake("cheap", ("No 0.1",)), second, budgets=budgets))
     assert second.calls == 0
     assert "budget: 0.9995 of 1.0005 USD" in (result.steps[1].error or "")
+
+
+def test_a_budget_must_hold_every_call_that_may_be_lost() -> None:
+    broken = Fake("dear", error=ProviderUnavailable("gone", lost_calls=3), attempts=3)
+    refused = escalated(run(broken, budgets=Budgets(per_ticket=Decimal("2.9"))))
+    assert "needs up to 3.00" in refused.reason
+    assert escalated(run(broken, budgets=Budgets(per_ticket=Decimal(3)))).cost == 3
 
 
 def test_a_budget_may_be_used_to_the_last_cent() -> None:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import pytest
 
 from cascade.breaker import Breaker
@@ -202,6 +203,14 @@ def test_personal_data_stays_here_and_comes_back(kind: Any, serve: Any, make: An
     assert drafts.texts == ("We wrote to ann@example.com and not to [EMAIL_9].",)
 
 
+def test_the_customers_own_name_stays_here_and_comes_back(kind: Any, serve: Any, make: Any) -> None:
+    request = DraftRequest("Yours, Ann Lee", Customer("c", None, {"customer_name": "Ann Lee"}))
+    server = serve(good(kind, "Dear [NAME_1], yes."))
+    drafts = make(kind, server.url).draft(request, deadline=Deadline.after(10))
+    assert b"Lee" not in server.received[0].raw
+    assert drafts.texts == ("Dear Ann Lee, yes.",)
+
+
 def test_a_typed_placeholder_stands_for_itself(kind: Any, serve: Any, make: Any) -> None:
     request = DraftRequest("[EMAIL_1] is odd; I am ann@example.com", Customer("c", None))
     server = serve(good(kind, "[TEXT_1] belongs to [EMAIL_1]"))
@@ -262,7 +271,36 @@ def test_a_server_that_recovers_is_used(kind: Any, serve: Any, make: Any) -> Non
     drafts = make(kind, server.url).draft(REQUEST, deadline=Deadline.after(30))
     assert drafts.texts == ("Yes.",)
     assert drafts.retries == 2
-    assert drafts.lost_calls == 0
+    assert drafts.lost_calls == 1
+
+
+def test_a_connection_dropped_before_the_headers_may_be_billed_each_time(
+    kind: Any, serve: Any, make: Any, clock: Clock
+) -> None:
+    server = serve(hang_up)
+    model = make(kind, server.url)
+    with pytest.raises(ProviderUnavailable) as failure:
+        model.draft(REQUEST, deadline=Deadline.after(30, clock))
+    assert failure.value.lost_calls == len(server.received) == model.attempts == 3
+
+
+def test_an_error_that_is_broken_off_costs_nothing(serve: Any, make: Any, clock: Clock) -> None:
+    server = serve(reply(500, b"{", said_length=5000))
+    with pytest.raises(ProviderUnavailable) as failure:
+        make(OpenAIChat, server.url).draft(REQUEST, deadline=Deadline.after(30, clock))
+    assert failure.value.lost_calls == 0
+
+
+def test_a_connection_never_made_by_the_deadline_costs_nothing(make: Any, clock: Clock) -> None:
+    def unreachable(request: httpx.Request) -> httpx.Response:
+        clock.sleep(1)
+        raise httpx.ConnectTimeout("nobody there")
+
+    with httpx.Client(transport=httpx.MockTransport(unreachable)) as client:
+        model = make(OpenAIChat, "http://model.example", client=client)
+        with pytest.raises(DeadlineExceeded) as failure:
+            model.draft(REQUEST, deadline=Deadline.after(1, clock))
+    assert failure.value.lost_calls == 0
 
 
 def test_no_server_at_all(kind: Any, make: Any, clock: Clock) -> None:
@@ -450,6 +488,24 @@ def test_the_circuit_opens_after_outages_and_closes_after_a_good_trial(
     clock.seconds += 30
     assert outcome() is None
     assert not breaker.is_open
+
+
+def test_only_a_call_that_had_its_read_timeout_counts_as_an_outage(
+    serve: Any, make: Any, clock: Clock
+) -> None:
+    server = serve(drip(headers_first=True))
+    breaker = Breaker(failures=2, clock=clock)
+    model = make(OpenAIChat, server.url, breaker=breaker, timeouts=Timeouts(read_s=0.2))
+    for seconds, error, is_open in [
+        (0.25, ProviderTimeout, False),
+        (0.1, DeadlineExceeded, False),
+        (0.1, DeadlineExceeded, False),
+        (0.25, ProviderTimeout, True),
+    ]:
+        with pytest.raises(error) as failure:
+            model.draft(REQUEST, deadline=Deadline.after(seconds))
+        assert failure.value.lost_calls == 1
+        assert breaker.is_open == is_open
 
 
 def test_refusals_do_not_open_the_circuit(serve: Any, make: Any, clock: Clock) -> None:

@@ -3,11 +3,12 @@
 import json
 import re
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cascade.redaction import Redactor
-from cascade.ticket import Messages, Passage, Ticket, prompt_messages
+from cascade.ticket import Messages, Passage, Ticket, names_of, prompt_messages
 from scoring.customer import Customer
 
 ANN = Customer(
@@ -55,6 +56,38 @@ def test_id_name_and_contact_data_are_not_sent() -> None:
     messages = prompt_messages("Hello", ANN, [], Redactor())
     for private in ("c-17", "ann@example.com", "Ann"):
         assert private not in messages.system + messages.user
+
+
+@pytest.mark.parametrize(
+    ("feature", "sent"),
+    [
+        ("customer_name", False),
+        ("Shipping Address", False),
+        ("billingAddress", False),
+        ("contact-email", False),
+        ("IBAN", False),
+        ("homePhone2", False),
+        ("tournament", True),
+        ("renamed", True),
+        ("membership", True),
+    ],
+)
+def test_features_with_a_private_word_in_their_name_are_not_sent(feature: str, sent: bool) -> None:
+    customer = Customer("c", None, {feature: "Anywhere 5"})
+    messages = prompt_messages("Hello", customer, [], Redactor())
+    assert ("Anywhere 5" in messages.user) == sent
+    assert feature in prompt_messages("", Customer("c", None, {feature: True}), [], Redactor()).user
+
+
+def test_a_customers_own_name_is_hidden_and_comes_back() -> None:
+    customer = Customer(
+        "c", None, {"first_name": "Ann", "last_name": "O'Neill-Lee"}, ("Ann wrote",)
+    )
+    redactor = Redactor(names_of(customer))
+    data = data_of(prompt_messages("I am Ann O'Neill-Lee, not Anna. Ann", customer, [], redactor))
+    assert data["ticket"] == "I am [NAME_2], not Anna. [NAME_1]"
+    assert data["history"] == ["[NAME_1] wrote"]
+    assert redactor.reveal("Dear [NAME_2]") == "Dear Ann O'Neill-Lee"
 
 
 def test_a_ticket_cannot_close_the_data_block() -> None:

@@ -102,6 +102,16 @@ def test_revealing_undoes_hiding(texts: list[str]) -> None:
 
 
 @settings(deadline=None)
+@given(st.lists(TEXTS, min_size=1, max_size=4), st.lists(st.text(max_size=8), max_size=3))
+@example(["Ann Lee [NAME_1] Ann", "ann@example.com"], ["Ann", "Lee", "NAME"])
+@example(["a\0b [EMAIL_1]"], ["\0", "EMAIL_1"])
+def test_revealing_undoes_hiding_names(texts: list[str], names: list[str]) -> None:
+    redactor = Redactor(names)
+    hidden = [redactor.hide(text) for text in texts]
+    assert [redactor.reveal(text) for text in hidden] == texts
+
+
+@settings(deadline=None)
 @given(TEXTS, st.emails(), TEXTS)
 @example("", "a@b.co", "0@0.0{c@d.com")
 def test_no_email_is_left(before: str, email: str, after: str) -> None:

@@ -1,14 +1,26 @@
 """The HTTP interface, against the demo served for real."""
 
+import base64
 import json
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from apiflask import APIFlask
+from flask.testing import FlaskClient
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+from werkzeug.test import TestResponse
 
 from tests.conftest import Service, run_frugaldesk
+from webapp import Settings, access, create_app, models
+from webapp.db import Database
 
 RETURN = {"external_id": "T-1001", "subject": "Return", "body": "Can I still return my jacket?"}
 
@@ -17,6 +29,21 @@ RETURN = {"external_id": "T-1001", "subject": "Return", "body": "Can I still ret
 def api(live_service: Service) -> Iterator[httpx.Client]:
     with live_service.client() as client:
         yield client
+
+
+@pytest.fixture
+def own_api(database: Database, tmp_path: Path) -> Iterator[FlaskClient]:
+    """A client of a service of our own over an empty database, once of each kind."""
+    with database.write() as session:
+        tenant = models.Tenant(slug="ours", name="Ours")
+        session.add(tenant)
+        session.flush()
+        key = access.create_api_key(session, tenant.id, "test")
+    app = app_over(database, tmp_path)
+    with app.test_client() as client:
+        client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {key}"
+        yield client
+    app.extensions["frugaldesk.database"].close()
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +63,16 @@ def ask(
     body = {"ticket": ticket, "customer": {"external_id": customer}}
     headers = {"Idempotency-Key": key} if key else {}
     return api.post("/api/v1/suggestions", json=body, headers=headers)
+
+
+def app_over(database: Database, var: Path) -> APIFlask:
+    environment = {"FRUGALDESK_VAR": str(var), "FRUGALDESK_DATABASE_URL": database.url}
+    return create_app(Settings.from_env(environment), open_desk=False)
+
+
+def cursor(*place: Any) -> str:
+    """Return a cursor that holds this."""
+    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
 
 
 def put_customer(api: httpx.Client, external_id: str, **features: Any) -> None:
@@ -152,6 +189,15 @@ def test_a_customer_can_be_put_read_and_given_history(api: httpx.Client) -> None
     assert "45" in shown["text"]
 
 
+def test_putting_a_customer_replaces_name_and_email_too(api: httpx.Client) -> None:
+    address = "/api/v1/customers/new-2"
+    contact = {"name": "Ann", "email": "ann@example.com"}
+    assert api.put(address, json=contact).json()["email"] == "ann@example.com"
+    assert api.put(address, json={**contact, "email": None}).json()["email"] is None
+    assert api.put(address, json={}).json()["name"] is None
+    assert api.get(address).json()["name"] is None
+
+
 # Repeated requests
 
 
@@ -186,6 +232,57 @@ def test_a_failed_request_may_be_corrected_under_its_key(api: httpx.Client) -> N
     key = "once-4"
     assert ask(api, "nobody", key=key).status_code == 422
     assert ask(api, "v-fresh", key=key).status_code == 201
+
+
+def repeatable(own_api: FlaskClient, key: str) -> TestResponse:
+    own_api.put("/api/v1/customers/c-1", json={"features": {}})
+    headers = {"Idempotency-Key": key}
+    return own_api.post("/api/v1/customers/c-1/history", json={"text": "asked"}, headers=headers)
+
+
+def test_a_key_given_back_in_between_is_taken(
+    own_api: FlaskClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with database.write() as session:
+        tenant_id = session.query(models.Tenant.id).scalar()
+        session.add(models.IdempotencyKey(tenant_id=tenant_id, key="mine", request_hash="first"))
+    write = Database.write
+
+    @contextmanager
+    def refused_too_late(self: Database) -> Iterator[Session]:
+        try:
+            with write(self) as session:
+                yield session
+        except IntegrityError:
+            with write(self) as session:
+                session.query(models.IdempotencyKey).filter_by(key="mine").delete()
+            raise
+
+    monkeypatch.setattr(Database, "write", refused_too_late)
+    assert repeatable(own_api, "mine").status_code == 201
+
+
+def test_an_answer_is_kept_for_a_day(
+    own_api: FlaskClient, database: Database, tmp_path: Path
+) -> None:
+    def age(hours: int) -> None:
+        with database.write() as session:
+            for row in session.query(models.IdempotencyKey):
+                row.created_at = models.utc_now() - timedelta(hours=hours)
+
+    first = repeatable(own_api, "mine")
+    age(23)
+    assert repeatable(own_api, "mine").get_json() == first.get_json()
+    age(25)
+    assert repeatable(own_api, "mine").get_json() != first.get_json()
+    age(25)
+    restarted = app_over(database, tmp_path)
+    with restarted.test_client() as client:
+        client.environ_base.update(own_api.environ_base)
+        assert repeatable(client, "other").status_code == 201
+    restarted.extensions["frugaldesk.database"].close()
+    with database.read() as session:
+        assert [row.key for row in session.query(models.IdempotencyKey)] == ["other"]
 
 
 def test_a_ticket_delivered_twice_stays_one_ticket(api: httpx.Client) -> None:
@@ -274,6 +371,37 @@ def test_a_bad_query_is_refused(api: httpx.Client, path: str) -> None:
     assert problem(api.get(path))["status"] == 422
 
 
+def test_what_no_database_takes_is_refused(own_api: FlaskClient) -> None:
+    early, late = "0001-01-01T00:00:00+14:00", "2026-01-01T00:00:00Z"
+    for path in (
+        "/customers?segment=%00",
+        "/customers/%00",
+        "/customers/%00/features",
+        "/suggestions/%00",
+        "/customers?cursor=" + cursor("\0"),
+        "/customers?cursor=" + cursor(5),
+        "/suggestions?cursor=" + cursor("2026-01-01", "x"),
+        "/suggestions?cursor=" + cursor(early, "x"),
+        "/suggestions?cursor=" + cursor(late, "\0"),
+    ):
+        answer = own_api.get(f"/api/v1{path}")
+        assert answer.status_code == 422, path
+        assert answer.get_json()["errors"]
+
+
+def test_a_time_is_taken_in_any_zone_but_not_in_any_year(own_api: FlaskClient) -> None:
+    assert own_api.put("/api/v1/customers/c-1", json={"features": {}}).status_code == 201
+    for at, status in (
+        ("0001-01-01T00:00:00+14:00", 422),
+        ("9999-12-31T23:59:59-14:00", 422),
+        ("2026-03-02T12:00:00+02:00", 201),
+        ("2026-03-02T12:00:00", 201),
+        (None, 201),
+    ):
+        answer = own_api.post("/api/v1/customers/c-1/history", json={"text": "asked", "at": at})
+        assert answer.status_code == status, at
+
+
 def test_html_and_script_come_back_as_the_text_they_are(api: httpx.Client) -> None:
     put_customer(api, "v-fresh")
     body = "<script>alert(1)</script> Can I return this?"
@@ -319,6 +447,40 @@ def test_nothing_of_another_tenant_can_be_reached(
 def test_keys_are_not_in_the_database_as_they_are(live_service: Service) -> None:
     files = live_service.var.glob("frugaldesk.db*")
     assert not any(live_service.api_key.encode() in file.read_bytes() for file in files)
+
+
+# The service's own faults
+
+
+def test_an_adapter_that_cannot_be_loaded_is_no_fault_of_the_caller(
+    demo_var: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(demo_var, tmp_path, dirs_exist_ok=True)
+    app = create_app(Settings.from_env({"FRUGALDESK_VAR": str(tmp_path)}), open_desk=False)
+    app.extensions["frugaldesk.desk"].open()
+    key = json.loads((tmp_path / "demo.json").read_text())["api_key"]
+    headers = {"Authorization": f"Bearer {key}"}
+    with app.extensions["frugaldesk.database"].write() as session:
+        live = session.query(models.LiveAdapter).filter_by(segment="shared").one()
+        lost = models.Adapter(
+            tenant_id=live.tenant_id, segment="shared", version="shared@000000000000", manifest={}
+        )
+        session.add(lost)
+        session.flush()
+        live.adapter_id = lost.id
+    with app.test_client() as client:
+        for answer in (
+            client.post("/api/v1/suggestions", json=GOOD, headers=headers),
+            client.get("/api/v1/customers/c-1/features", headers=headers),
+        ):
+            assert answer.status_code == 503
+            assert str(tmp_path) not in answer.text
+        with app.extensions["frugaldesk.database"].write() as session:
+            session.query(models.LiveAdapter).delete()
+        answer = client.get("/api/v1/customers/c-1/features", headers=headers)
+        assert answer.status_code == 503
+        assert "adapters publish" in answer.text
+    app.extensions["frugaldesk.database"].close()
 
 
 # The reference

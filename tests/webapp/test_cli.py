@@ -3,11 +3,15 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from scoring.registry import Registry
 from tests.conftest import run_frugaldesk
+from webapp import Settings
+from webapp.errors import BadSettings
 
 
 def fails(*arguments: str, given: str | None = None, **environment: str) -> str:
@@ -117,10 +121,76 @@ def test_an_operator_sets_up_a_tenant_of_their_own(tmp_path: Path) -> None:
     assert "at least 10" in fails(*bob, **environment)
 
 
+def test_a_bad_line_of_knowledge_is_named_with_what_was_got(tmp_path: Path) -> None:
+    environment = {"FRUGALDESK_VAR": str(tmp_path)}
+    run_frugaldesk("db", "upgrade", **environment)
+    run_frugaldesk("tenants", "create", "acme", "Acme", **environment)
+    good = {"id": "m", "title": "t", "questions": ["q?"], "body": "b"}
+    arguments = ("knowledge", "import", "--tenant", "acme", "--macros", "-")
+    for line, said in (
+        (json.dumps({**good, "body": "\ud800"}), "Invalid JSON"),
+        (json.dumps({**good, "body": "a\x00"}), "body is 'a\\x00': holds the control character"),
+        (json.dumps({**good, "id": "x" * 201}), "expected 1 to 200 characters"),
+        (json.dumps({**good, "questions": [None]}), "questions.0 is None"),
+        (json.dumps({"id": "m"}), "title is missing"),
+        ("[1]", "the line is [1]"),
+        ("[" * 100_000, "line 2"),
+    ):
+        message = fails(*arguments, given=f"{json.dumps(good)}\n{line}\n", **environment)
+        assert "<stdin>, line 2" in message
+        assert said in message
+        assert len(message) < 400
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("tenants", "create", "acme", "Acme"),
+        ("users", "end", "--tenant", "acme", "ada@acme.example"),
+        ("keys", "create", "--tenant", "acme", "helpdesk"),
+    ],
+)
+def test_without_its_schema_the_database_is_not_used(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    assert "db upgrade" in fails(*command, FRUGALDESK_VAR=str(tmp_path))
+
+
+def test_a_database_that_cannot_be_reached_is_one_line(tmp_path: Path) -> None:
+    url = "postgresql://u:secret@127.0.0.1:1/n"
+    environment = {"FRUGALDESK_VAR": str(tmp_path), "FRUGALDESK_DATABASE_URL": url}
+    message = fails("db", "upgrade", **environment)
+    assert "FRUGALDESK_DATABASE_URL" in message
+    assert "secret" not in message
+
+
+def test_adapters_of_another_base_are_not_published(demo_var: Path, tmp_path: Path) -> None:
+    trained, foreign = Registry(demo_var / "adapters"), Registry(tmp_path / "foreign")
+    version = trained.champions()["shared"]
+    manifest, files = trained.read(version, trained.manifest(version).base_digest)
+    foreign.set_champions(
+        {"shared": foreign.add(replace(manifest, base="other", base_digest="f" * 64), files)}
+    )
+    environment = {"FRUGALDESK_VAR": str(tmp_path)}
+    run_frugaldesk("db", "upgrade", **environment)
+    run_frugaldesk("tenants", "create", "acme", "Acme", **environment)
+    publish = ("adapters", "publish", "--tenant", "acme", "--adapters")
+    message = fails(*publish, str(foreign.root), **environment)
+    assert "made for base other" in message
+    assert "SCORER_BASE" in message
+    assert not (tmp_path / "adapters").exists()
+    assert version in run_frugaldesk(*publish, str(trained.root), **environment)
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "said"),
     [
         ("PORT", "http", "PORT is 'http'"),
+        ("PORT", "80.7", "whole number"),
+        ("FRUGALDESK_COOKIE_SECURE", "on please", "true"),
+        ("FRUGALDESK_DATABASE_URL", "postgres://u:secret@h/n", "postgresql://"),
+        ("FRUGALDESK_DATABASE_URL", "postgresql://u:secret@h:port/n", "postgresql://"),
+        ("FRUGALDESK_DATABASE_URL", "secret", "sqlite:///"),
         ("FRUGALDESK_THRESHOLD", "1.5", "from 0 to 1"),
         ("FRUGALDESK_BUDGET_PER_TICKET", "free", "US dollars"),
         ("FRUGALDESK_BUDGET_PER_SEGMENT_DAY", "gold", "segment=dollars"),
@@ -134,3 +204,24 @@ def test_a_bad_setting_stops_the_service_with_its_name(
     message = fails("serve", FRUGALDESK_VAR=str(tmp_path), **{variable: value})
     assert variable in message
     assert said in message
+    assert "secret" not in message
+
+
+def test_two_models_of_one_name_and_a_model_named_like_the_macros_are_refused(
+    tmp_path: Path,
+) -> None:
+    var = {"FRUGALDESK_VAR": str(tmp_path)}
+    first = {**var, "FRUGALDESK_LLM_MODEL": "m", "FRUGALDESK_LLM_BASE_URL": "http://127.0.0.1:1"}
+    second = {"FRUGALDESK_LLM_2_MODEL": "m", "FRUGALDESK_LLM_2_BASE_URL": "http://127.0.0.1:2"}
+    with pytest.raises(BadSettings, match="FRUGALDESK_LLM_2_MODEL is 'm', which is taken"):
+        Settings.from_env(first | second)
+    with pytest.raises(BadSettings, match="FRUGALDESK_LLM_MODEL is 'macros'"):
+        Settings.from_env({**first, "FRUGALDESK_LLM_MODEL": "macros"})
+
+
+@pytest.mark.parametrize(
+    ("value", "secure"), [("1", True), ("True", True), ("0", False), ("no", False), ("", False)]
+)
+def test_a_flag_is_on_or_off(value: str, secure: bool, tmp_path: Path) -> None:
+    environment = {"FRUGALDESK_VAR": str(tmp_path), "FRUGALDESK_COOKIE_SECURE": value}
+    assert Settings.from_env(environment).cookie_secure is secure

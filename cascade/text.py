@@ -1,0 +1,12 @@
+"""Which text can be stored and shown anywhere: what PostgreSQL refuses and what no page shows."""
+
+import re
+
+UNREADABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+"""Control characters save for tabs and line ends, and halves of surrogate pairs."""
+
+
+def readable(text: str) -> str:
+    """The text with plain line ends, without controls, and "?" for half a surrogate pair."""
+    plain = text.replace("\r\n", "\n").replace("\r", "")
+    return UNREADABLE.sub(lambda found: "?" if found[0] >= "\ud800" else "", plain)
