@@ -344,7 +344,9 @@ def test_a_bad_field_is_named(api: httpx.Client, body: Any, field: str) -> None:
     ],
 )
 def test_an_unreadable_body_is_a_clear_4xx(api: httpx.Client, content: bytes, status: int) -> None:
-    response = api.post("/api/v1/suggestions", content=content)
+    # The server hangs up on a body that it will not read; the next test wants a line of its own.
+    headers = {"Connection": "close"}
+    response = api.post("/api/v1/suggestions", content=content, headers=headers)
     assert response.status_code == status
     problem(response)
 
