@@ -38,7 +38,9 @@ class Macro:
 class Macros:
     """The provider named "macros": up to `top` filled macros at cosine `min_similarity` or nearer.
 
-    Titles and questions are embedded once, when this is made. Raises `BadMacro` when `embed` does
+    Candidates are at most `top` macros, none less like the question than `min_similarity` nor less
+    than the nearest by more than `within`: what is far behind is about something else. Titles and
+    questions are embedded once, when this is made. Raises `BadMacro` when `embed` does
     not give one finite row for each text.
 
     >>> Macros([Macro("m-1", "Returns", ("Can I return it?",), "Yes, {first_name}.")], embed)
@@ -54,12 +56,14 @@ class Macros:
         embed: Embed,
         *,
         top: int = 6,
-        min_similarity: float = 0.3,
+        min_similarity: float = 0.36,
+        within: float = 0.08,
     ) -> None:
         self._macros = tuple(macros)
         self._embed = embed
         self._top = top
         self._min_similarity = min_similarity
+        self._within = within
         texts = [(each.title, *each.questions) for each in self._macros]
         self._starts = np.cumsum([0, *(len(each) for each in texts)])[:-1]
         flat = [text for each in texts for text in each]
@@ -81,8 +85,9 @@ class Macros:
         question = _unit_rows(self._embed, [request.question])[0]
         # The best of a macro's title and questions speaks for the macro.
         nearness = np.maximum.reduceat(self._rows @ question, self._starts)  # (macros,)
+        least = max(self._min_similarity, float(nearness.max()) - self._within)
         for place in np.argsort(-nearness, kind="stable"):
-            if nearness[place] < self._min_similarity:
+            if nearness[place] < least:
                 return
             yield self._macros[place]
 

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 
 from scoring.errors import BadCustomer
 
 Feature = str | int | float | bool
 
-HISTORY_SHOWN = 3
+HISTORY_SHOWN = 8
 """How many history lines, the newest, are shown to the scorer and to the models."""
 
 
@@ -17,7 +18,8 @@ class Customer:
     """One customer at one moment.
 
     `features` is a flat mapping of strings, finite numbers and booleans; `history` holds one line
-    per past contact, newest last; `segment` is None while nobody has assigned one.
+    per past contact, newest last; `segment` is None while nobody has assigned one; `day` is the day
+    of that moment, from which the history's ages count, None where nobody says.
 
     >>> Customer("c-17", "gold", {"days_since_purchase": 45})
 
@@ -28,6 +30,7 @@ class Customer:
     segment: str | None
     features: Mapping[str, Feature] = field(default_factory=dict)
     history: tuple[str, ...] = ()
+    day: date | None = None
 
     def __post_init__(self) -> None:
         for name, value in self.features.items():

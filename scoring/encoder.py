@@ -2,6 +2,8 @@
 
 import hashlib
 import importlib.util
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,9 @@ CHARACTERS_PER_TOKEN = 24
 
 EMBED_BATCH = 32
 
+EMBEDDINGS_KEPT = 20_000
+"""How many texts' vectors are kept: macros, history lines and repeated questions are read once."""
+
 
 class Encoder:
     """A frozen DistilBERT with its tokenizer; nothing changes it, so any thread may use it.
@@ -41,6 +46,8 @@ class Encoder:
         self.name = name
         self.dim = int(model.config.dim)
         self.digest = _digest(model)
+        self._kept: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
+        self._keeping = threading.Lock()
 
     def tokens(self, texts: Sequence[str], limit: int) -> list[list[int]]:
         """Return the first `limit` token ids of each text, without [CLS] and [SEP]."""
@@ -59,13 +66,27 @@ class Encoder:
             ids += [*part, int(self.tokenizer.sep_token_id)]
         return ids
 
-    def embed(self, texts: Sequence[str], *, limit: int = EMBED_TOKENS) -> NDArray[np.float32]:
-        """Return one unit vector per text, (n, dim): the mean over its tokens, no adapter."""
-        rows = [self.framed(part) for part in self.tokens(texts, limit - 2)]
-        out = np.zeros((len(rows), self.dim), dtype=np.float32)
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return one unit vector per text, (n, dim): the mean over its tokens, no adapter.
+
+        The vectors of recent texts are kept, so that a text is read once however often it is asked.
+        """
+        with self._keeping:
+            known = {text: self._kept[text] for text in set(texts) & self._kept.keys()}
+        new = sorted(set(texts) - known.keys())
+        rows = [self.framed(part) for part in self.tokens(new, EMBED_TOKENS - 2)]
         for batch in by_length([len(row) for row in rows], EMBED_BATCH):
-            out[batch] = self._embed_batch([rows[index] for index in batch])
-        return out
+            vectors = self._embed_batch([rows[index] for index in batch])
+            known |= {new[index]: vector for index, vector in zip(batch, vectors, strict=True)}
+        with self._keeping:
+            for text in dict.fromkeys(texts):
+                self._kept[text] = known[text]
+                self._kept.move_to_end(text)
+            while len(self._kept) > EMBEDDINGS_KEPT:
+                self._kept.popitem(last=False)
+        if not texts:
+            return np.zeros((0, self.dim), dtype=np.float32)
+        return np.stack([known[text] for text in texts])
 
     @torch.inference_mode()
     def _embed_batch(self, rows: Sequence[Sequence[int]]) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -82,8 +82,10 @@ def as_row(example: Example) -> dict[str, Any]:
     return row
 
 
-def customer_from_row(row: Mapping[str, Any], history: object = ()) -> Customer:
-    """Return the customer of one JSON object with `id`, `segment` and `features`."""
+def customer_from_row(
+    row: Mapping[str, Any], history: object = (), day: date | None = None
+) -> Customer:
+    """Return the customer of one JSON object with `id`, `segment` and `features`, seen on a day."""
     customer_id, segment, features = row.get("id"), row.get("segment"), row.get("features", {})
     _expect(isinstance(customer_id, str) and customer_id, "customer.id", "a string", customer_id)
     _expect(segment is None or isinstance(segment, str), "customer.segment", "a string", segment)
@@ -95,24 +97,28 @@ def customer_from_row(row: Mapping[str, Any], history: object = ()) -> Customer:
         "a list of strings",
         history,
     )
-    return Customer(str(customer_id), segment, features, tuple(lines or ()))
+    return Customer(str(customer_id), segment, features, tuple(lines or ()), day)
 
 
 def _example(row: object, *, labelled: bool) -> Example:
     if not isinstance(row, dict):
         raise BadExamples(f"got {type(row).__name__}; expected a JSON object")
-    customer = row.get("customer")
-    _expect(isinstance(customer, dict), "customer", "an object with id and features", customer)
+    _expect(
+        isinstance(row.get("customer"), dict),
+        "customer",
+        "an object with id and features",
+        row.get("customer"),
+    )
     for field in ("question", "answer"):
         _expect(isinstance(row.get(field), str), field, "a string", row.get(field))
     label, weight = row.get("label"), row.get("weight", 1.0)
     if labelled or label is not None:
         _expect(label in (0, 1) and label is not None, "label", "0 or 1", label)
     _expect(_positive(weight), "weight", "a finite number above 0", weight)
-    pair = Pair(
-        row["question"], row["answer"], customer_from_row(row["customer"], row.get("history", ()))
-    )
-    return Example(pair, int(label or 0), _moment(row.get("at")), float(weight))
+    at = _moment(row.get("at"))
+    customer = customer_from_row(row["customer"], row.get("history", ()), at.date() if at else None)
+    pair = Pair(row["question"], row["answer"], customer)
+    return Example(pair, int(label or 0), at, float(weight))
 
 
 def _moment(value: object) -> datetime | None:

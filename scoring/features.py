@@ -1,4 +1,4 @@
-"""A customer's profile as numbers for the scorer's tower, and as words for people and prompts."""
+"""A customer's profile as yes-or-no columns for the trees, and as words for people and prompts."""
 
 import json
 from bisect import bisect_left
@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.customer import Customer, Feature
+from scoring.history import HistorySpace
+from scoring.topics import Array
 
 SEGMENT = "segment"
 """The name under which the segment itself is encoded, as a category like any other."""
@@ -29,21 +31,19 @@ class Number:
 
     name: str
     edges: tuple[float, ...]
-    middle: float
-    spread: float
 
     @property
     def width(self) -> int:
-        """Length of the encoding: missing, the scaled value, and one step per edge."""
-        return 2 + len(self.edges)
+        """Length of the encoding: missing, and one step per edge."""
+        return 1 + len(self.edges)
 
-    def encode(self, value: Feature | None) -> list[float]:
+    def encode(self, value: Feature | None) -> list[bool]:
         """Return the thermometer; anything that is not a number counts as missing."""
         number = _as_number(value)
         if number is None:
-            return [1.0] + [0.0] * (self.width - 1)
-        scaled = max(-3.0, min(3.0, (number - self.middle) / self.spread))
-        return [0.0, scaled, *(1.0 if number > edge else 0.0 for edge in self.edges)]
+            return [True] + [False] * len(self.edges)
+        below = bisect_left(self.edges, number)
+        return [False] + [True] * below + [False] * (len(self.edges) - below)
 
     def in_words(self, value: Feature) -> str:
         """Return the value with the bin it falls into, as in `45 (between 30.5 and 60)`."""
@@ -70,11 +70,11 @@ class Category:
         """Length of the encoding: missing, unknown, and one place per value."""
         return 2 + len(self.values)
 
-    def encode(self, value: Feature | None) -> list[float]:
+    def encode(self, value: Feature | None) -> list[bool]:
         """Return a one-hot vector; a value not seen in training falls on `unknown`."""
-        hot = [0.0] * self.width
+        hot = [False] * self.width
         text = None if value is None else _as_text(value)
-        hot[0 if text is None else 2 + self.values.index(text) if text in self.values else 1] = 1.0
+        hot[0 if text is None else 2 + self.values.index(text) if text in self.values else 1] = True
         return hot
 
     def in_words(self, value: Feature) -> str:
@@ -84,7 +84,7 @@ class Category:
 
 @dataclass(frozen=True)
 class FeatureSpace:
-    """What the tower knows of a customer, fitted on the training rows, in the order of the names.
+    """What the trees know of a customer, fitted on the training rows, in the order of the names.
 
     A feature that the space does not know is ignored; one that it knows and the customer lacks has
     a place of its own; an unseen category falls on `unknown`, a number beyond all edges at the end.
@@ -106,19 +106,14 @@ class FeatureSpace:
         """Length of the vector that `encode` returns."""
         return sum(column.width for column in self.columns)
 
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """Length of each column's part of the vector, in its order."""
-        return tuple(column.width for column in self.columns)
-
-    def encode(self, customer: Customer) -> NDArray[np.float32]:
+    def encode(self, customer: Customer) -> NDArray[np.bool_]:
         """Return the customer as one vector, (width,)."""
         profile = _profile(customer)
         parts = [column.encode(profile.get(column.name)) for column in self.columns]
-        return np.array([place for part in parts for place in part], dtype=np.float32)
+        return np.array([place for part in parts for place in part], dtype=np.bool_)
 
     def describe(self, customer: Customer) -> str:
-        """Return the profile in words, numbers with their bins: what the tower sees, for people."""
+        """Return the profile in words, numbers with their bins: what the trees see, for people."""
         profile = _profile(customer)
         known = {column.name: column for column in self.columns}
         lines = [
@@ -128,15 +123,46 @@ class FeatureSpace:
         ]
         return "; ".join(lines)
 
-    def as_json(self) -> str:
-        """Return the space as JSON text that `from_json` reads back."""
-        rows = [{"kind": type(column).__name__, **asdict(column)} for column in self.columns]
-        return json.dumps({"columns": rows}, ensure_ascii=False, indent=1)
+
+@dataclass(frozen=True)
+class CustomerSpace:
+    """How a customer becomes columns for the trees: the profile's first, then the history's."""
+
+    profile: FeatureSpace
+    history: HistorySpace
 
     @classmethod
-    def from_json(cls, text: str) -> "FeatureSpace":
+    def fit(
+        cls, customers: Sequence[Customer], vectors: Mapping[str, Array], dim: int, seed: int
+    ) -> "CustomerSpace":
+        """Return the space of these customers; `vectors` has the words of their history lines."""
+        random = np.random.default_rng(seed)
+        history = HistorySpace.fit(customers, vectors, dim, random)
+        return cls(FeatureSpace.fit(customers), history)
+
+    def encode(self, customer: Customer, vectors: Mapping[str, Array]) -> NDArray[np.bool_]:
+        """Return the customer as columns, (columns,)."""
+        profile, history = self.profile.encode(customer), self.history.encode(customer, vectors)
+        return np.concatenate([profile, history])
+
+    def as_json(self) -> str:
+        """Return all but the history's kinds as JSON text that `from_json` reads back."""
+        profile = [
+            {"kind": type(column).__name__, **asdict(column)} for column in self.profile.columns
+        ]
+        history = {"ages": self.history.ages, "today": self.history.today}
+        return json.dumps({"columns": profile, "history": history}, ensure_ascii=False, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str, kinds: Array) -> "CustomerSpace":
         """Return the space that `as_json` wrote; ValueError, KeyError or TypeError if bent."""
-        return cls(tuple(_column(row) for row in json.loads(text)["columns"]))
+        stored = json.loads(text)
+        ages = tuple(
+            tuple(tuple(float(cut) for cut in cuts) for cuts in partition)
+            for partition in stored["history"]["ages"]
+        )
+        profile = FeatureSpace(tuple(_column(row) for row in stored["columns"]))
+        return cls(profile, HistorySpace(kinds, ages, stored["history"]["today"]))
 
 
 def _column(row: Mapping[str, object]) -> Number | Category:
@@ -158,9 +184,7 @@ def _fitted(name: str, seen: Sequence[tuple[str, Feature]]) -> Number | Category
     numbers = [_as_number(value) for _, value in seen]
     if name == SEGMENT or None in numbers:
         return Category(name, _common(seen))
-    values = np.array(numbers, dtype=np.float64)
-    spread = float(values.std())
-    return Number(name, _edges(values), float(values.mean()), spread if spread > 0 else 1.0)
+    return Number(name, _edges(np.array(numbers, dtype=np.float64)))
 
 
 def _common(seen: Sequence[tuple[str, Feature]]) -> tuple[str, ...]:

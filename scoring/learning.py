@@ -1,9 +1,8 @@
-"""One adapter being learnt: its rows made ready, the layers and head that move, and the loops."""
+"""One adapter's layers being learnt: its rows made ready, the factors that move, and the loop."""
 
 import copy
 import hashlib
 import json
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -16,53 +15,43 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
+from scoring.beliefs import Beliefs, Scores
 from scoring.encoder import Encoder, by_length
-from scoring.examples import Example, Pair, as_row
-from scoring.features import FeatureSpace
+from scoring.examples import Example, as_row
+from scoring.features import CustomerSpace
 from scoring.network import (
     ADAPTED,
     ALPHA,
     RANK,
-    Context,
-    Head,
     Reading,
     answer_spans,
     attention_mask,
-    contexts,
     first_adapted,
     lower_layers,
     pool,
     read_texts,
-    sentence_vectors,
 )
 from scoring.segments import SHARED
+from scoring.topics import Array
+from scoring.trees import Bits
 
 STEM = "base_model.model."
 """What peft puts before the names of the weights that it stores."""
 
-HEAD_RATE = 3e-3
-ROWS_PER_HEAD_STEP = 128
-TEXTS_PER_STEP = 16
+TEXTS_PER_STEP = 24
+DROPOUT = 0.1
 
-LAYER_COST = 30
-"""How many steps of `fit_head` take as long as one of `fit_layers`, for the bar's estimate."""
-
-MOST_PASSES = 6
+MOST_PASSES = 5
 """Few texts are not read more often than this: the layers would learn them by heart."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast to learn.
+    """How long and how fast the layers learn; `pull` draws them towards where they started."""
 
-    `head_steps` come first, with the encoder as it is; then at most `steps` of whole texts with
-    its adapted layers. `pull` draws the weights towards where they started.
-    """
-
-    head_steps: int
     steps: int
     rate: float
-    head_rate: float
+    reading_rate: float
     pull: float = 0.0
 
     def steps_over(self, texts: int) -> int:
@@ -74,23 +63,32 @@ class Schedule:
 class Rows:
     """The examples made ready once: everything that no adapter changes.
 
-    `states` holds the lower layers' output per distinct text, (length, dim); `text` says which text
-    each example has, (n,); `data` is the sha256 of the examples.
+    Per distinct text: `readings`, `states` (the lower layers' output, (length, dim)), and the plain
+    sentence vectors `question` and `answer`, (texts, dim). Per example: its `text`, its `customer`
+    by number, the customer's columns `people`, `labels`, `weights` and `segments`, (n,) or
+    (n, columns). `data` is the sha256 of the examples.
     """
 
     readings: list[Reading]
     states: list[Tensor]
-    text: Tensor
-    context: Context
-    labels: Tensor
-    weights: Tensor
-    ids: NDArray[np.str_]
+    question: Array
+    answer: Array
+    text: NDArray[np.intp]
+    customer: NDArray[np.intp]
+    people: Bits
+    labels: Scores
+    weights: Scores
     segments: NDArray[np.object_]
-    space: FeatureSpace
     data: str
 
     @classmethod
-    def prepare(cls, examples: Sequence[Example], encoder: Encoder, space: FeatureSpace) -> "Rows":
+    def prepare(
+        cls,
+        examples: Sequence[Example],
+        encoder: Encoder,
+        space: CustomerSpace,
+        lines: Mapping[str, Array],
+    ) -> "Rows":
         """Run the lower layers and the plain encoder over what the examples hold."""
         pairs = [example.pair for example in examples]
         texts = sorted({(pair.question, pair.answer) for pair in pairs})
@@ -99,25 +97,21 @@ class Rows:
         return cls(
             readings=readings,
             states=_lower_states(encoder, readings),
-            text=torch.tensor([place[pair.question, pair.answer] for pair in pairs]),
-            context=contexts(space, pairs, _vectors(encoder, pairs)),
-            labels=torch.tensor([float(example.label) for example in examples]),
-            weights=torch.tensor([example.weight for example in examples]),
-            ids=np.array([pair.customer.id for pair in pairs]),
+            question=encoder.embed([question for question, _ in texts]),
+            answer=encoder.embed([answer for _, answer in texts]),
+            text=np.array([place[pair.question, pair.answer] for pair in pairs]),
+            customer=np.unique([pair.customer.id for pair in pairs], return_inverse=True)[1],
+            people=np.stack([space.encode(pair.customer, lines) for pair in pairs]),
+            labels=np.array([float(example.label) for example in examples]),
+            weights=np.array([example.weight for example in examples]),
             segments=np.array([pair.customer.segment for pair in pairs], dtype=object),
-            space=space,
             data=_data_digest(examples),
         )
 
-    def of(self, segment: str) -> Tensor:
+    def of(self, segment: str) -> NDArray[np.intp]:
         """Return the indices of the examples that this adapter learns from."""
-        chosen = np.ones(len(self.ids), bool) if segment == SHARED else self.segments == segment
-        return torch.from_numpy(np.flatnonzero(chosen))
-
-
-def _vectors(encoder: Encoder, pairs: Sequence[Pair]) -> dict[str, Tensor]:
-    with torch.autocast("cpu", torch.bfloat16):
-        return sentence_vectors(encoder, pairs)
+        chosen = np.ones(len(self.text), bool) if segment == SHARED else self.segments == segment
+        return np.flatnonzero(chosen)
 
 
 def _lower_states(encoder: Encoder, readings: Sequence[Reading]) -> list[Tensor]:
@@ -132,13 +126,17 @@ def _lower_states(encoder: Encoder, readings: Sequence[Reading]) -> list[Tensor]
 
 
 class Learner:
-    """The adapted layers and the head while they are being trained; the base stays frozen."""
+    """The adapted layers and what is read from them, while they are trained; the base is frozen.
 
-    def __init__(self, encoder: Encoder, head: Head) -> None:
+    `reading` gives two log odds per text: that the answer grants what was asked, and that it is
+    about the question at all.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
         self.first = first_adapted(encoder)
         self.config = lora_config(encoder)
         self.model = inject_adapter_in_model(self.config, sharing_copy(encoder))
-        self.head = head
+        self.reading = torch.nn.Linear(2 * encoder.dim, 2)
 
     @property
     def lora(self) -> dict[str, torch.nn.Parameter]:
@@ -152,12 +150,20 @@ class Learner:
     @property
     def parameters(self) -> list[torch.nn.Parameter]:
         """Everything that is being learnt."""
-        return [*self.lora.values(), *self.head.parameters()]
+        return [*self.lora.values(), *self.reading.parameters()]
 
-    def load_lora(self, factors: Mapping[str, Tensor]) -> None:
-        """Take over stored LoRA factors."""
+    def tensors(self) -> dict[str, Tensor]:
+        """Return everything that was learnt, as `load` takes it."""
+        read = {f"reading.{name}": tensor for name, tensor in self.reading.state_dict().items()}
+        return {**{name: factor.detach() for name, factor in self.lora.items()}, **read}
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over what another learner had learnt; LoRA factors that are not there stay."""
         for name, parameter in self.lora.items():
-            parameter.data.copy_(factors[name])
+            if name in tensors:
+                parameter.data.copy_(tensors[name])
+        for name, tensor in self.reading.state_dict().items():
+            tensor.copy_(tensors[f"reading.{name}"])
 
     def pooled(self, rows: Rows, texts: Sequence[int]) -> Tensor:
         """Return the pooled last states of these texts, (n, 2 * dim)."""
@@ -168,22 +174,17 @@ class Learner:
         return pool(states, answer_spans(readings, mask.shape[1]))
 
     @torch.inference_mode()
-    def all_pooled(self, rows: Rows, chosen: Tensor) -> Tensor:
-        """Return the pooled states of the chosen examples, (n, 2 * dim), reading each text once."""
-        texts, place = torch.unique(rows.text[chosen], return_inverse=True)
-        known = texts.tolist()
-        out: list[Tensor] = [torch.empty(0)] * len(known)
-        for batch in by_length([len(rows.readings[text]) for text in known], 64):
-            for index, vector in zip(
-                batch, self.pooled(rows, [known[index] for index in batch]), strict=True
-            ):
-                out[index] = vector
-        return torch.stack(out)[place]
+    def all_pooled(self, rows: Rows, texts: NDArray[np.intp]) -> Array:
+        """Return the pooled states of these texts as the layers read them now, (n, 2 * dim)."""
+        out = np.zeros((len(texts), self.reading.in_features), dtype=np.float32)
+        for batch in by_length([len(rows.readings[text]) for text in texts], 64):
+            out[batch] = self.pooled(rows, [int(texts[index]) for index in batch]).numpy()
+        return out
 
     def train_mode(self, on: bool) -> None:
         """Switch dropout on or off."""
         self.model.train(on)
-        self.head.train(on)
+        self.reading.train(on)
 
 
 def lora_config(encoder: Encoder) -> LoraConfig:
@@ -212,121 +213,57 @@ def _padded_states(states: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     return out, torch.arange(out.shape[1]) < lengths[:, None]
 
 
-def fit_head(
-    learner: Learner, rows: Rows, kept: Tensor, schedule: Schedule, seed: int, bar: "tqdm[None]"
-) -> None:
-    """Fit the head on the texts as the layers read them now, which costs little."""
-    if not schedule.head_steps:
-        return
-    pooled, context = learner.all_pooled(rows, kept).clone(), rows.context.take(kept)
-    optimiser = torch.optim.AdamW(learner.head.parameters(), lr=HEAD_RATE, weight_decay=0.01)
-    rates = torch.optim.lr_scheduler.LambdaLR(optimiser, _rise_and_fall(schedule.head_steps))
-    learner.train_mode(True)
-    for batch in islice(_shuffled(len(kept), seed), schedule.head_steps):
-        raw = learner.head(pooled[batch], context.take(batch))
-        _step(optimiser, _loss(raw, rows, kept[batch]), learner.head.parameters())
-        rates.step()
-        bar.update(1)
-
-
 def fit_layers(
-    learner: Learner, rows: Rows, kept: Tensor, schedule: Schedule, seed: int, bar: "tqdm[None]"
+    learner: Learner,
+    rows: Rows,
+    texts: NDArray[np.intp],
+    beliefs: Beliefs,
+    schedule: Schedule,
+    seed: int,
+    bar: "tqdm[None]",
 ) -> None:
-    """Train the adapted layers and the head together: the loop that takes the time."""
+    """Train the adapted layers on what is believed of these texts: the loop that takes the time."""
     groups = [
         {"params": list(learner.lora.values()), "lr": schedule.rate},
-        {"params": list(learner.head.parameters()), "lr": schedule.head_rate},
+        {"params": list(learner.reading.parameters()), "lr": schedule.reading_rate},
     ]
     optimiser = torch.optim.AdamW(groups, weight_decay=0.01)
     start = [parameter.detach().clone() for parameter in learner.parameters]
-    steps = schedule.steps_over(len(one_row_per_text(rows, kept)))
+    steps = schedule.steps_over(len(texts))
     rates = torch.optim.lr_scheduler.LambdaLR(optimiser, _rise_and_fall(steps))
+    targets, weights = beliefs.targets()
     learner.train_mode(True)
-    for batch in islice(_batches(rows, kept, np.random.default_rng(seed)), steps):
-        texts, place = torch.unique(rows.text[batch], return_inverse=True)
-        pooled = learner.pooled(rows, texts.tolist())[place]
-        loss = _loss(learner.head(pooled, rows.context.take(batch)), rows, batch)
+    for batch in islice(_batches(rows, texts, np.random.default_rng(seed)), steps):
+        pooled = functional.dropout(learner.pooled(rows, batch), DROPOUT)
+        loss = functional.binary_cross_entropy_with_logits(
+            learner.reading(pooled), targets[batch], weights[batch]
+        )
         if schedule.pull:
             loss = loss + schedule.pull * _distance(learner.parameters, start)
-        _step(optimiser, loss, learner.parameters)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(learner.parameters, 1.0)
+        optimiser.step()
         rates.step()
-        bar.update(LAYER_COST)
+        bar.update(1)
+    learner.train_mode(False)
 
 
-def raw_scores(learner: Learner, rows: Rows, chosen: Tensor) -> NDArray[np.float64]:
-    """Return the raw scores of these examples, (n,)."""
-    if not len(chosen):
-        return np.zeros(0)
-    with torch.inference_mode():
-        raw = learner.head(learner.all_pooled(rows, chosen), rows.context.take(chosen))
-        scores: NDArray[np.float64] = raw.double().numpy()
-    return scores
-
-
-def split_customers(ids: NDArray[np.str_], seed: int, share: float) -> tuple[Tensor, Tensor]:
-    """Return the places of the rows to learn from, and of those whose customers are kept out.
-
-    Whether a customer is kept out depends on the seed and their id alone, so that a customer kept
-    out of the shared adapter is also kept out of the segment's that starts from it.
-    """
-    customers = {name: _kept_out(name, seed, share) for name in np.unique(ids).tolist()}
-    out = np.array([customers[name] for name in ids.tolist()], dtype=bool)
-    if out.all():
-        out[:] = False
-    return torch.from_numpy(np.flatnonzero(~out)), torch.from_numpy(np.flatnonzero(out))
-
-
-def one_row_per_text(rows: Rows, chosen: Tensor) -> Tensor:
-    """Return of the chosen rows the first of each distinct text."""
-    _, first = np.unique(rows.text[chosen].numpy(), return_index=True)
-    return chosen[torch.from_numpy(first)]
-
-
-def _kept_out(customer: str, seed: int, share: float) -> bool:
-    drawn = hashlib.sha256(f"{seed}:{customer}".encode("utf-8", "surrogatepass")).digest()[:8]
-    return int.from_bytes(drawn, "big") < share * 2**64
-
-
-def _batches(rows: Rows, chosen: Tensor, random: np.random.Generator) -> Iterator[Tensor]:
-    """Yield the rows in batches of whole texts, again and again, each time in another order.
-
-    Texts of like length stand together, so that little is padded.
-    """
-    by_text: dict[int, list[int]] = defaultdict(list)
-    for index, text in zip(chosen.tolist(), rows.text[chosen].tolist(), strict=True):
-        by_text[text].append(index)
-    texts = list(by_text)
+def _batches(
+    rows: Rows, texts: NDArray[np.intp], random: np.random.Generator
+) -> Iterator[list[int]]:
+    """Yield texts of like length, again and again, mixed anew each time."""
     while True:
         # The jitter mixes neighbours anew each time at the price of a little padding.
         lengths = [len(rows.readings[text]) + random.uniform(0, 6) for text in texts]
         batches = by_length(lengths, TEXTS_PER_STEP)
         for number in random.permutation(len(batches)):
-            yield torch.tensor([row for place in batches[number] for row in by_text[texts[place]]])
-
-
-def _shuffled(count: int, seed: int) -> Iterator[Tensor]:
-    """Yield the numbers below `count` in batches, again and again, each time in another order."""
-    random = np.random.default_rng(seed)
-    while True:
-        order = torch.from_numpy(random.permutation(count))
-        yield from torch.split(order, ROWS_PER_HEAD_STEP)
+            yield [int(texts[place]) for place in batches[number]]
 
 
 def _distance(here: Iterable[Tensor], there: Iterable[Tensor]) -> Tensor:
     """Return the squared distance between two sets of weights."""
     return torch.stack([((a - b) ** 2).sum() for a, b in zip(here, there, strict=True)]).sum()
-
-
-def _loss(raw: Tensor, rows: Rows, batch: Tensor) -> Tensor:
-    labels, weights = rows.labels[batch], rows.weights[batch]
-    return functional.binary_cross_entropy_with_logits(raw, labels, weights)
-
-
-def _step(optimiser: torch.optim.Optimizer, loss: Tensor, moving: Iterable[Tensor]) -> None:
-    optimiser.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(moving, 1.0)
-    optimiser.step()
 
 
 def _rise_and_fall(steps: int) -> Callable[[int], float]:

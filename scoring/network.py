@@ -1,17 +1,10 @@
-"""The network: a frozen encoder with LoRA in its upper layers; a head where text meets customer.
+"""The network that reads a question with its answer: a frozen encoder, LoRA in its upper layers.
 
-    question, answer ── lower layers ── upper layers + LoRA ── what the answer asserts ─┐
-    question, answer ── encoder, no adapter ── topic ─┐                                 × ── score
-    profile ── feature space ── tower, per topic ─────┼── what holds for this customer ─┘
-    history ── encoder, no adapter, read by topic ────┘
-
-Text and customer meet in a product: whether the answer grants what was asked, times whether this
-customer is entitled to it. A second factor says whether the answer is about the question at all.
-The lower layers and the plain sentence vectors are the same for all adapters, so training computes
-them once.
+The lower layers are the same for every adapter, so training runs them once, and in a served batch
+each row gathers its own adapter's factors, so that many segments cost no more than one.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,8 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from scoring.encoder import Encoder, padded, span_mean
-from scoring.examples import Pair
-from scoring.features import FeatureSpace
 
 QUESTION_TOKENS = 64
 ANSWER_TOKENS = 124
@@ -29,12 +20,6 @@ ANSWER_TOKENS = 124
 RANK = 8
 ALPHA = 16.0
 ADAPTED = ("q_lin", "k_lin", "v_lin", "out_lin", "lin1", "lin2")
-
-HIDDEN = 128
-TOPICS = 24
-BASIS = 24
-SHARPNESS = 20.0
-"""How quickly a text's share in a topic falls with the squared distance from the topic's centre."""
 
 
 def first_adapted(encoder: Encoder) -> int:
@@ -170,129 +155,3 @@ def _adapted_layer(
     wide = layer.get_submodule("ffn.activation")(linear("ffn.lin1", states))
     out: Tensor = layer.get_submodule("output_layer_norm")(linear("ffn.lin2", wide) + states)
     return out
-
-
-@dataclass(frozen=True)
-class Context:
-    """Everything about the rows that no adapter changes.
-
-    `question` and `answer` are sentence vectors, (n, dim); `profile` is (n, features); `lines` are
-    the history's sentence vectors, (n, most lines, dim), `known` which of them are there.
-    """
-
-    question: Tensor
-    answer: Tensor
-    profile: Tensor
-    lines: Tensor
-    known: Tensor
-
-    def take(self, rows: Tensor) -> "Context":
-        """Return these rows, in this order."""
-        return Context(
-            self.question[rows],
-            self.answer[rows],
-            self.profile[rows],
-            self.lines[rows],
-            self.known[rows],
-        )
-
-
-class Head(nn.Module):
-    """What the answer asserts and who asks in, raw score out; one per adapter."""
-
-    centres: Tensor
-    basis: Tensor
-
-    def __init__(self, dim: int, features: int, topics: int, basis: int) -> None:
-        super().__init__()
-        self.register_buffer("centres", torch.zeros(topics, 2 * dim))
-        self.register_buffer("basis", torch.zeros(basis, dim))
-        self.stance = nn.Linear(2 * dim, 1)
-        self.leaning = nn.Linear(topics, 1)
-        self.tower = nn.Sequential(
-            nn.Linear(features, HIDDEN), nn.ReLU(), nn.Dropout(0.3), nn.Linear(HIDDEN, topics)
-        )
-        self.ask = nn.Linear(topics, dim, bias=False)
-        self.line = nn.Linear(dim, topics)
-        self.match = nn.Linear(basis * basis + 1, 1)
-
-    @classmethod
-    def like(cls, tensors: Mapping[str, Tensor]) -> "Head":
-        """Return a head with these stored weights, of the shape that they say."""
-        topics, dim = tensors["line.weight"].shape
-        features, basis = tensors["tower.0.weight"].shape[1], len(tensors["basis"])
-        head = cls(dim, features, topics, basis)
-        head.load_state_dict(tensors)
-        return head
-
-    def forward(self, pooled: Tensor, context: Context) -> Tensor:
-        """Return raw scores, (n,), for pooled text (n, 2 * dim): the log odds of both factors."""
-        topic = self.topic(context)  # (n, topics)
-        stance = torch.tanh(self.stance(pooled) / 2 + self.leaning(topic)).squeeze(1)
-        holds = ((self.tower(context.profile) + self._history(topic, context)) * topic).sum(1)
-        return both(self._on_topic(context), stance * holds)
-
-    def topic(self, context: Context) -> Tensor:
-        """Return how much each row belongs to each topic, (n, topics), from the plain vectors."""
-        place = torch.cat([context.question, context.answer], dim=1) / 2**0.5
-        # The row's own squared length is left out of the distance: a softmax does not see it.
-        distance = (self.centres**2).sum(1) - 2 * place @ self.centres.T
-        return torch.softmax(-SHARPNESS * distance, dim=1)
-
-    def _history(self, topic: Tensor, context: Context) -> Tensor:
-        """Return what the history says on each topic, (n, topics); zeros where there is none."""
-        fit = (context.lines @ self.ask(topic).unsqueeze(2)).squeeze(2)  # (n, lines)
-        share = torch.sigmoid(10 * fit) * context.known
-        said: Tensor = (self.line(context.lines) * share.unsqueeze(2)).sum(1)
-        return said
-
-    def _on_topic(self, context: Context) -> Tensor:
-        """Return the log odds that the answer is about the question, (n,)."""
-        question, answer = context.question @ self.basis.T, context.answer @ self.basis.T
-        products = (question.unsqueeze(2) * answer.unsqueeze(1)).flatten(1) * 30
-        cosine = (context.question * context.answer).sum(1, keepdim=True) * 10
-        out: Tensor = self.match(torch.cat([products, cosine], dim=1)).squeeze(1)
-        return out
-
-
-def both(first: Tensor, second: Tensor) -> Tensor:
-    """Return the log odds that two independent things hold, from the log odds of each, (n,)."""
-    neither = torch.logaddexp(torch.logaddexp(-first, -second), -first - second)
-    return -neither
-
-
-def contexts(space: FeatureSpace, pairs: Sequence[Pair], vectors: Mapping[str, Tensor]) -> Context:
-    """Return the context of these pairs for an adapter with this feature space."""
-    lines, known = _stacked([pair.customer.recent_history for pair in pairs], vectors)
-    return Context(
-        question=torch.stack([vectors[pair.question] for pair in pairs]),
-        answer=torch.stack([vectors[pair.answer] for pair in pairs]),
-        profile=torch.stack([torch.from_numpy(space.encode(pair.customer)) for pair in pairs]),
-        lines=lines,
-        known=known,
-    )
-
-
-def sentence_vectors(encoder: Encoder, pairs: Iterable[Pair]) -> dict[str, Tensor]:
-    """Return the plain vector of each distinct question, answer and history line, (dim,)."""
-    texts = {
-        text
-        for pair in pairs
-        for text in (pair.question, pair.answer, *pair.customer.recent_history)
-    }
-    distinct = sorted(texts)
-    vectors = torch.from_numpy(encoder.embed(distinct, limit=ANSWER_TOKENS))
-    return dict(zip(distinct, vectors, strict=True))
-
-
-def _stacked(
-    histories: Sequence[Sequence[str]], vectors: Mapping[str, Tensor]
-) -> tuple[Tensor, Tensor]:
-    """Return the lines' vectors, (n, most lines, dim), and which are there, (n, most lines)."""
-    most = max([1, *(len(lines) for lines in histories)])
-    dim = len(next(iter(vectors.values())))
-    out, known = torch.zeros(len(histories), most, dim), torch.zeros(len(histories), most)
-    for row, lines in enumerate(histories):
-        for column, line in enumerate(lines):
-            out[row, column], known[row, column] = vectors[line], 1.0
-    return out, known

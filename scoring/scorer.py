@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.numpy import load as load_arrays
 from safetensors.torch import load
 from torch import Tensor
 
@@ -17,22 +18,22 @@ from scoring.customer import Customer
 from scoring.encoder import Encoder, by_length
 from scoring.errors import BadAdapter
 from scoring.examples import Pair
-from scoring.features import FeatureSpace
+from scoring.features import CustomerSpace
+from scoring.head import Head, Texts
+from scoring.history import words_of
 from scoring.network import (
-    Head,
     Lora,
     LoraRows,
     Reading,
     answer_spans,
-    contexts,
     lower_layers,
     pool,
     read_texts,
-    sentence_vectors,
     upper_layers,
 )
 from scoring.registry import Registry
 from scoring.segments import adapter_for
+from scoring.topics import Array
 
 ROWS_PER_BATCH = 32
 
@@ -51,10 +52,17 @@ class Adapter:
     """One version in memory, complete and never changed."""
 
     version: str
+    factors: Mapping[str, Tensor]
+    """LoRA's factors by the names that peft stores them by."""
     lora: Lora
     head: Head
-    space: FeatureSpace
+    space: CustomerSpace
     calibration: Calibration
+
+    def learnt(self) -> dict[str, Tensor]:
+        """Return what its layers had learnt, as `scoring.learning.Learner.load` takes it."""
+        weight, bias = torch.from_numpy(self.head.reading), torch.from_numpy(self.head.reading_bias)
+        return {**self.factors, "reading.weight": weight, "reading.bias": bias}
 
 
 class Scorer:
@@ -105,21 +113,31 @@ class Scorer:
         Raises `NoAdapter` and `BadAdapter` as `score` does.
         """
         adapter = _served(self._served, adapter_for(customer.segment, champions))
-        return "\n".join([adapter.space.describe(customer), *customer.recent_history])
+        return "\n".join([adapter.space.profile.describe(customer), *customer.recent_history])
 
-    @torch.inference_mode()
     def _values(self, pairs: Sequence[Pair], adapters: Sequence[Adapter]) -> NDArray[np.float64]:
         """Return the probabilities, (n,); what several rows share is read once."""
-        vectors = sentence_vectors(self._encoder, pairs)
-        pooled = self._pooled(pairs, adapters)
+        vectors = self._vectors(pairs)
+        texts = Texts(
+            self._pooled(pairs, adapters),
+            np.stack([vectors[pair.question] for pair in pairs]),
+            np.stack([vectors[pair.answer] for pair in pairs]),
+        )
         values = np.zeros(len(pairs))
         for adapter, rows in _by_adapter(adapters):
-            context = contexts(adapter.space, [pairs[row] for row in rows], vectors)
-            raw = adapter.head(pooled[rows], context).double().numpy()
+            people = [adapter.space.encode(pairs[row].customer, vectors) for row in rows]
+            raw = adapter.head.raw(texts.take(rows), np.stack(people))
             values[rows] = adapter.calibration.apply(raw)
         return values
 
-    def _pooled(self, pairs: Sequence[Pair], adapters: Sequence[Adapter]) -> Tensor:
+    def _vectors(self, pairs: Sequence[Pair]) -> dict[str, Array]:
+        """Return the plain vector of each question, answer and history line's words, (dim,)."""
+        texts = {text for pair in pairs for text in (pair.question, pair.answer)}
+        distinct = sorted(texts.union(words_of(pair.customer for pair in pairs)))
+        return dict(zip(distinct, self._encoder.embed(distinct), strict=True))
+
+    @torch.inference_mode()
+    def _pooled(self, pairs: Sequence[Pair], adapters: Sequence[Adapter]) -> Array:
         """Return what each row's adapter reads in its text, (n, 2 * dim)."""
         keys = [(a.version, p.question, p.answer) for a, p in zip(adapters, pairs, strict=True)]
         distinct = list(dict.fromkeys(keys))
@@ -137,7 +155,8 @@ class Scorer:
                     [adapter_of[distinct[index]] for index in batch],
                 )
             )
-        return torch.cat(out)[[place[key] for key in keys]]
+        pooled: Array = torch.cat(out)[[place[key] for key in keys]].numpy()
+        return pooled
 
     def _read(self, readings: Sequence[Reading], adapters: Sequence[Adapter]) -> Tensor:
         """Return the pooled last states of a batch, (n, 2 * dim), each row by its own adapter."""
@@ -154,13 +173,14 @@ def read_adapter(version: str, encoder: Encoder, registry: Registry) -> Adapter:
     """Return a version read from its folder, every file checked; raises `BadAdapter`."""
     _, stored = registry.read(version, encoder.digest)
     config = json.loads(stored[files.CONFIG])
+    factors = load(stored[files.WEIGHTS])
+    arrays = load_arrays(stored[files.HEAD])
     return Adapter(
         version=version,
-        lora=Lora.from_peft(
-            load(stored[files.WEIGHTS]), rank=config["r"], alpha=config["lora_alpha"]
-        ),
-        head=Head.like(load(stored[files.HEAD])).eval().requires_grad_(False),
-        space=FeatureSpace.from_json(stored[files.FEATURES].decode()),
+        factors=factors,
+        lora=Lora.from_peft(factors, rank=config["r"], alpha=config["lora_alpha"]),
+        head=Head.from_tensors(arrays),
+        space=CustomerSpace.from_json(stored[files.FEATURES].decode(), arrays["history.kinds"]),
         calibration=Calibration.from_json(stored[files.CALIBRATION].decode()),
     )
 

@@ -1,7 +1,10 @@
-"""What texts are about, found without labels: centres of the sentence vectors, and their main axes.
+"""What texts are about, found without labels: several partitions of the sentence vectors.
 
-Labels don't decide here, so a topic holds for wordings that were never labelled.
+Labels don't decide here, so a topic holds for wordings that were never labelled. No single
+partition has the right number of topics, so there are coarse and fine ones, and the trees choose.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +12,34 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 
 _ROUNDS = 25
+
+
+FAR = 1e3
+"""Where a partition has fewer centres than the widest, the rest lie this far out."""
+
+
+def partitions(vectors: Array, counts: Sequence[int], random: np.random.Generator) -> Array:
+    """Return k-means centres for each count, (partitions, most centres, dim)."""
+    found = [centres(vectors, count, random) for count in counts]
+    most = max(len(each) for each in found)
+    out = np.full((len(found), most, vectors.shape[1]), FAR, dtype=np.float32)
+    for place, each in zip(out, found, strict=True):
+        place[: len(each)] = each
+    return out
+
+
+def nearest(centres: Array, vectors: Array) -> NDArray[np.intp]:
+    """Return the nearest centre of each partition for vectors (n, dim), (n, partitions)."""
+    squares = (centres**2).sum(2)  # (partitions, most centres)
+    products = np.einsum("nd,pkd->npk", vectors, centres, optimize=True)
+    found: NDArray[np.intp] = (squares - 2 * products).argmin(2)
+    return found
+
+
+def one_hot(places: NDArray[np.intp], width: int) -> NDArray[np.bool_]:
+    """Return places (n, partitions) as bits, (n, partitions * width)."""
+    bits: NDArray[np.bool_] = (places[:, :, None] == np.arange(width)).reshape(len(places), -1)
+    return bits
 
 
 def centres(vectors: Array, count: int, random: np.random.Generator) -> Array:

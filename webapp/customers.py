@@ -1,7 +1,7 @@
 """Customers: from rows to what the scorer reads, and from the API to rows."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -91,9 +91,13 @@ def shown(session: Session, row: Customer) -> dict[str, Any]:
         "segment": row.segment,
         "features": dict(row.features),
         "history": [f"{entry.at:%Y-%m-%d} {entry.text}" for entry in reversed(newest)],
+        "day": utc_now().date().isoformat(),
     }
 
 
 def as_scored(shown_: Mapping[str, Any]) -> scoring.Customer:
     """Return the customer the scorer reads, from what `shown` stored."""
-    return customer_from_row(shown_, shown_["history"])
+    day = shown_.get("day")
+    return customer_from_row(
+        shown_, shown_["history"], None if day is None else date.fromisoformat(day)
+    )

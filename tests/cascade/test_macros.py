@@ -35,19 +35,21 @@ def drafts(
     features: dict[str, Feature],
     macros: Sequence[Macro] = (RETURNS, PARCEL, REFUND),
     top: int = 6,
+    within: float = 0.08,
 ) -> tuple[str, ...]:
-    provider = Macros(macros, CountingEmbed(), top=top)
+    provider = Macros(macros, CountingEmbed(), top=top, within=within)
     request = DraftRequest(question, Customer("c", "gold", features))
     return provider.draft(request, deadline=Deadline.after(10)).texts
 
 
 def test_the_nearest_come_first_and_the_far_not_at_all() -> None:
     features: dict[str, Feature] = {"membership": "gold", "order_status": "delivered"}
-    assert drafts("where is my parcel, or may I return it", features) == (
+    assert drafts("where is my parcel, or may I return it", features, within=1) == (
         "It is delivered.",
         "gold: yes.",
     )
-    assert drafts("good morning", features) == ()
+    assert drafts("where is my parcel, or may I return it", features) == ("It is delivered.",)
+    assert drafts("good morning", features, within=1) == ()
 
 
 def test_a_macro_the_profile_cannot_fill_is_left_out() -> None:
@@ -57,7 +59,7 @@ def test_a_macro_the_profile_cannot_fill_is_left_out() -> None:
 def test_equal_texts_are_offered_once_and_top_limits_distinct_ones() -> None:
     twins = [Macro(f"m-{number}", "return", (), "Yes.") for number in range(3)]
     other = Macro("m-9", "return return refund", (), "No.")
-    assert drafts("return", {}, [*twins, other], top=2) == ("Yes.", "No.")
+    assert drafts("return", {}, [*twins, other], top=2, within=1) == ("Yes.", "No.")
     assert drafts("return", {}, [*twins, other], top=1) == ("Yes.",)
 
 

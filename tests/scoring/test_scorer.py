@@ -15,7 +15,9 @@ from scoring.customer import Customer, Feature
 from scoring.encoder import Encoder
 from scoring.errors import BadAdapter, NoAdapter
 from scoring.examples import Pair
-from scoring.network import answer_spans, contexts, pool, read_texts, sentence_vectors
+from scoring.head import Texts
+from scoring.history import words_of
+from scoring.network import answer_spans, pool, read_texts
 from scoring.scorer import Score, Scorer, read_adapter
 from tests.scoring.conftest import Trained, customer
 
@@ -34,9 +36,13 @@ def by_plain_peft(encoder: Encoder, trained: Trained, version: str, pair: Pair) 
     (reading,) = read_texts(encoder, [(pair.question, pair.answer)])
     with torch.inference_mode():
         states = model(input_ids=torch.tensor([reading.ids])).last_hidden_state
-        context = contexts(adapter.space, [pair], sentence_vectors(encoder, [pair]))
-        raw = adapter.head(pool(states, answer_spans([reading], len(reading))), context)
-    return float(adapter.calibration.apply(raw.double().numpy())[0])
+        pooled = pool(states, answer_spans([reading], len(reading))).numpy()
+    words = words_of([pair.customer])
+    people = adapter.space.encode(
+        pair.customer, dict(zip(words, encoder.embed(words), strict=True))
+    )
+    texts = Texts(pooled, encoder.embed([pair.question]), encoder.embed([pair.answer]))
+    return float(adapter.calibration.apply(adapter.head.raw(texts, people[None]))[0])
 
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")

@@ -208,9 +208,9 @@ def test_no_wording_stands_twice() -> None:
 def test_there_are_as_many_examples_as_training_needs(shop: Shop) -> None:
     counts = Counter((example.kind, example.split) for example in shop.examples)
     assert counts == {
-        ("policy", "train"): 8800,
+        ("policy", "train"): 3080,
         ("policy", "heldout"): 1320,
-        ("unrelated", "train"): 600,
+        ("unrelated", "train"): 300,
         ("unrelated", "heldout"): 200,
     }
 
@@ -223,7 +223,7 @@ def test_every_segment_has_its_share_of_the_examples(
         for example in policy_examples
         if example.split == "train"
     )
-    assert all(1500 <= per_segment[segment] <= 2000 for segment in SEGMENTS)
+    assert all(500 <= per_segment[segment] <= 700 for segment in SEGMENTS)
 
 
 def test_labels_are_balanced_given_question_and_answer(policy_examples: list[DemoExample]) -> None:

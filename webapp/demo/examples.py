@@ -8,16 +8,14 @@ from random import Random
 from webapp.demo.chance import stream
 from webapp.demo.phrasings import PHRASINGS
 from webapp.demo.phrasings.other import CLOSERS, ITEMS, OPENERS, OUTSIDE, VACUOUS
-from webapp.demo.phrasings.verdicts import verdicts
 from webapp.demo.policy import TOPIC_BY_NAME, TOPICS, Topic
-from webapp.demo.records import SEGMENTS, DemoCustomer, DemoExample, DemoMacro, Kind, Split
+from webapp.demo.records import SEGMENTS, DemoCustomer, DemoExample, DemoMacro, Split
 
-TEXTS_PER_STANCE_AND_SEGMENT: dict[Split, int] = {"train": 10, "heldout": 6}
-CUSTOMERS_PER_TEXT: dict[Split, int] = {"train": 4, "heldout": 1}
+TEXTS_PER_STANCE_AND_SEGMENT: dict[Split, int] = {"train": 7, "heldout": 6}
+CUSTOMERS_PER_TEXT: dict[Split, int] = {"train": 2, "heldout": 1}
 """How many customers a question and answer is right for, and for as many it is wrong."""
-UNRELATED_PER_SEGMENT: dict[Split, int] = {"train": 120, "heldout": 40}
-MACROS_PER_SEGMENT = 3
-OTHER_QUESTIONS_PER_MACRO = 20
+UNRELATED_PER_SEGMENT: dict[Split, int] = {"train": 60, "heldout": 40}
+MACROS_PER_SEGMENT = 1
 
 # Two topics of one family can answer each other's questions by accident.
 _FAMILY = {
@@ -40,9 +38,6 @@ _SCALE = {
     "lifetime_orders": 6.0,
 }
 _LEAST_TELLING_WORDS = 6
-VERDICT_SHARE = 0.75
-"""How many answers say yes or no before they say what; the others leave that to their words."""
-
 Pair = tuple[DemoCustomer, DemoCustomer]
 Sides = tuple[list[DemoCustomer], list[DemoCustomer]]
 
@@ -64,10 +59,7 @@ def build_macro_examples(
     """Filled macros, right and wrong equally often per macro and segment; train split only."""
     random = stream("macros", seed)
     train = customers_of("train", customers)
-    makers = (_filled_both_ways, _filled_for_others)
-    return tuple(
-        example for macro in macros for make in makers for example in make(macro, train, random)
-    )
+    return tuple(example for macro in macros for example in _filled_both_ways(macro, train, random))
 
 
 def _filled_both_ways(
@@ -81,23 +73,11 @@ def _filled_both_ways(
             question = ask(macro.topic, "train", random)
             pair = pick_pair(topic, sides, segment, turn, random)
             for customer, label in zip(pair, (1, 0), strict=True):
-                yield _macro_example(macro, customer, question, label, "macro")
-
-
-def _filled_for_others(
-    macro: DemoMacro, customers: Sequence[DemoCustomer], random: Random
-) -> Iterator[DemoExample]:
-    """Questions that the macro does not answer, for whoever asks them."""
-    others = [topic.name for topic in TOPICS if topic.name != macro.topic]
-    for turn in range(OTHER_QUESTIONS_PER_MACRO):
-        question = ask(random.choice(others), "train", random)
-        if turn % 3 == 0:
-            question = _worded_question(random.choice(OUTSIDE.train), "train", random)
-        yield _macro_example(macro, random.choice(customers), question, 0, "unrelated")
+                yield _macro_example(macro, customer, question, label)
 
 
 def _macro_example(
-    macro: DemoMacro, customer: DemoCustomer, question: str, label: int, kind: Kind
+    macro: DemoMacro, customer: DemoCustomer, question: str, label: int
 ) -> DemoExample:
     return DemoExample(
         customer_id=customer.external_id,
@@ -106,7 +86,7 @@ def _macro_example(
         label=label,
         topic=macro.topic,
         stance=macro.stance,
-        kind=kind,
+        kind="macro",
         split="train",
     )
 
@@ -122,9 +102,8 @@ def ask(topic: str, split: Split, random: Random) -> str:
 
 
 def answer(topic: str, stance: str, split: Split, random: Random) -> str:
-    """An answer that takes a stance, most with a plain yes or no, some with polite words around."""
-    core = random.choice(PHRASINGS[topic].answers[stance].of(split))
-    return _worded_answer(core, topic, stance, split, random)
+    """An answer that takes a stance, sometimes with polite words around it."""
+    return _politely(random.choice(PHRASINGS[topic].answers[stance].of(split)), split, random)
 
 
 def pick_pair(topic: Topic, sides: Sides, segment: str, turn: int, random: Random) -> Pair:
@@ -221,7 +200,7 @@ def _texts(topic: str, stance: str, split: Split, random: Random) -> Iterator[tu
     answers = _endless(PHRASINGS[topic].answers[stance].of(split), random)
     while True:
         question = _worded_question(next(questions), split, random)
-        yield question, _worded_answer(next(answers), topic, stance, split, random)
+        yield question, _politely(next(answers), split, random)
 
 
 def _endless(wordings: Sequence[str], random: Random) -> Iterator[str]:
@@ -232,12 +211,6 @@ def _endless(wordings: Sequence[str], random: Random) -> Iterator[str]:
 def _worded_question(template: str, split: Split, random: Random) -> str:
     question = template.replace("{item}", random.choice(ITEMS.of(split)))
     return question.lower().rstrip("?.!") if random.random() < 0.12 else question
-
-
-def _worded_answer(core: str, topic: str, stance: str, split: Split, random: Random) -> str:
-    if random.random() < VERDICT_SHARE:
-        core = f"{random.choice(verdicts(topic, stance).of(split))} {core}"
-    return _politely(core, split, random)
 
 
 def _politely(core: str, split: Split, random: Random) -> str:

@@ -13,88 +13,88 @@ _EXAMPLE_ITEM = "jacket"
 _TEXTS: dict[tuple[str, str], tuple[str, str]] = {
     ("return_window", "open"): (
         "Return: still possible",
-        "You bought this {days_since_purchase} days ago, so as a {membership} customer you can "
-        "still return it. Please use the return form in your account and leave the tags on.",
+        "Yes, you can still return it. Please use the return form in your account and leave "
+        "the tags on. On file: {membership} customer, bought {days_since_purchase} days ago.",
     ),
     ("return_window", "closed"): (
         "Return: period is over",
-        "I'm sorry, your purchase was {days_since_purchase} days ago and the return period for a "
-        "{membership} customer has ended. We can no longer take the item back.",
+        "I'm sorry, the return period is over, so we can no longer take the item back. On "
+        "file: {membership} customer, bought {days_since_purchase} days ago.",
     ),
     ("return_shipping", "free"): (
         "Return postage: free",
-        "Returns from your region ({region}) are free for you as a {membership} customer. You'll "
-        "find a prepaid label in your account.",
+        "The return is free for you. You'll find a prepaid label in your account. On file: "
+        "{membership} customer, region {region}.",
     ),
     ("return_shipping", "customer_pays"): (
         "Return postage: paid by the customer",
-        "For a {membership} customer in the region {region} we charge 6.90 EUR for the return "
-        "label. The amount is taken off your refund.",
+        "I'm sorry, you have to pay for the return label yourself: 6.90 EUR are taken off "
+        "your refund. On file: {membership} customer, region {region}.",
     ),
     ("cancel_order", "cancelled"): (
         "Cancellation: done",
-        "I've cancelled your order (status: {order_status}) and the payment by {payment_method} "
-        "is on its way back to you.",
+        "Yes, I've cancelled your order and the payment by {payment_method} is on its way "
+        "back to you.",
     ),
     ("cancel_order", "too_late"): (
         "Cancellation: too late",
-        "With the status {order_status} your order can't be cancelled any more. Please send it "
-        "back to us as a return instead.",
+        "I'm sorry, your order can't be cancelled any more, its status is {order_status}. "
+        "Please send it back to us as a return instead.",
     ),
     ("address_change", "changed"): (
         "Address: can be changed",
-        "Your order has the status {order_status}, so we can still change the delivery address. "
-        "Please reply with the complete new address.",
+        "Yes, we can still change the delivery address. Please reply with the complete new "
+        "address. Status of the order: {order_status}.",
     ),
     ("address_change", "locked"): (
         "Address: can't be changed",
-        "I'm sorry, we can't change the delivery address of your order (status: {order_status}). "
-        "It stays with the address you gave at checkout.",
+        "I'm sorry, we can't change the delivery address of your order. It stays with the "
+        "address you gave at checkout. Status of the order: {order_status}.",
     ),
     ("faulty_item", "refund"): (
         "Faulty item: full refund",
-        "I'm sorry about the fault. As you bought the item {days_since_purchase} days ago in the "
-        "region {region}, you can reject it and we refund the full price.",
+        "I'm sorry about the fault. We refund the full price. On file: region {region}, "
+        "bought {days_since_purchase} days ago.",
     ),
     ("faulty_item", "repair"): (
         "Faulty item: repair first",
-        "I'm sorry about the fault. After {days_since_purchase} days the rule for the region "
-        "{region} is that we repair the item first, at no cost to you.",
+        "I'm sorry about the fault. We can't refund you, but we repair the item at no cost to "
+        "you. On file: region {region}, bought {days_since_purchase} days ago.",
     ),
     ("price_match", "match"): (
         "Price match: granted",
-        "Your order over {order_total} EUR is eligible for our price match. Send us the link to "
-        "the lower price and we refund the difference.",
+        "Yes, we match that price. Send us the link to the offer and we refund the difference "
+        "on your order over {order_total} EUR.",
     ),
     ("price_match", "no_match"): (
         "Price match: not possible",
-        "I'm sorry, our price match doesn't cover your order over {order_total} EUR (category: "
-        "{item_category}), so we can't refund the difference.",
+        "I'm sorry, we can't match the price on your order over {order_total} EUR (category: "
+        "{item_category}).",
     ),
     ("refund_method", "original"): (
         "Refund: original payment method",
-        "We refund you by the way you paid, {payment_method}. The money arrives within five "
-        "working days.",
+        "The refund goes back to the way you paid, {payment_method}. The money arrives within "
+        "five working days.",
     ),
     ("refund_method", "store_credit"): (
         "Refund: store credit",
-        "For this order (paid by {payment_method}, category {item_category}) the refund is issued "
-        "as store credit in your shop account.",
+        "I'm sorry, the refund is issued as store credit in your shop account. On file: paid "
+        "by {payment_method}, category {item_category}.",
     ),
     ("points", "redeem"): (
         "Points: can be redeemed",
-        "You have {loyalty_points} points, which is enough to redeem them as a {membership} "
-        "customer. Choose redeem at checkout.",
+        "Yes, you have enough points to redeem them. Choose redeem at checkout. On file: "
+        "{loyalty_points} points, {membership} customer.",
     ),
     ("points", "not_yet"): (
         "Points: not enough",
-        "You have {loyalty_points} points. As a {membership} customer you can't redeem them at "
-        "the moment.",
+        "I'm sorry, you don't have enough points to redeem them yet. On file: "
+        "{loyalty_points} points, {membership} customer.",
     ),
     ("invoice", "allowed"): (
         "Invoice: allowed",
-        "Thank you for {lifetime_orders} orders so far. You can pay by invoice, just choose it at "
-        "checkout.",
+        "Yes, you can pay by invoice, just choose it at checkout. Thank you for "
+        "{lifetime_orders} orders so far.",
     ),
     ("invoice", "declined"): (
         "Invoice: not available",
@@ -108,8 +108,8 @@ _TEXTS: dict[tuple[str, str], tuple[str, str]] = {
     ),
     ("goodwill", "had_one"): (
         "Goodwill: already had a voucher",
-        "I'm sorry for the trouble. We granted you a goodwill voucher within the last twelve "
-        "months, so I can't issue another one to your {membership} account now.",
+        "I'm sorry, we can't give you another goodwill voucher, because you had one within "
+        "the last twelve months.",
     ),
 }
 

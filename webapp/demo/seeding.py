@@ -109,6 +109,7 @@ def as_scored(customer: DemoCustomer) -> Customer:
         customer.segment,
         customer.features,
         tuple(f"{day:%Y-%m-%d} {text}" for day, text in customer.history),
+        customer.as_of,
     )
 
 
@@ -176,9 +177,11 @@ def _kept(path: Path) -> DemoAccess | None:
 
 
 def _row(example: DemoExample, known: dict[str, DemoCustomer]) -> dict[str, Any]:
-    pair = Pair(example.question, example.answer, as_scored(known[example.customer_id]))
+    customer = known[example.customer_id]
+    pair = Pair(example.question, example.answer, as_scored(customer))
+    at = datetime.combine(customer.as_of, time(12), UTC)
     return {
-        **as_row(Example(pair, example.label)),
+        **as_row(Example(pair, example.label, at)),
         "topic": example.topic,
         "stance": example.stance,
         "kind": example.kind,

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from webapp.demo.phrasings import orders, returns, rewards
-from webapp.demo.phrasings.wording import Phrasing
+from pathlib import Path
+
+from webapp.demo.phrasings.wording import Block, Phrasing, Wordings, read_blocks
+from webapp.demo.policy import TOPICS, Topic
+
+
+def _phrasing(topic: Topic, train: Block, heldout: Block) -> Phrasing:
+    granting, refusing = topic.stances
+    return Phrasing(
+        Wordings(train.questions, heldout.questions),
+        {
+            granting: Wordings(train.granting, heldout.granting),
+            refusing: Wordings(train.refusing, heldout.refusing),
+        },
+    )
+
+
+_TRAIN, _HELDOUT = (
+    read_blocks(Path(__file__).with_name(name)) for name in ("train.txt", "heldout.txt")
+)
 
 PHRASINGS: dict[str, Phrasing] = {
-    "return_window": returns.RETURN_WINDOW,
-    "return_shipping": returns.RETURN_SHIPPING,
-    "faulty_item": returns.FAULTY_ITEM,
-    "refund_method": returns.REFUND_METHOD,
-    "cancel_order": orders.CANCEL_ORDER,
-    "address_change": orders.ADDRESS_CHANGE,
-    "invoice": orders.INVOICE,
-    "price_match": rewards.PRICE_MATCH,
-    "points": rewards.POINTS,
-    "goodwill": rewards.GOODWILL,
-    "repair_pickup": rewards.REPAIR_PICKUP,
+    topic.name: _phrasing(topic, _TRAIN[topic.name], _HELDOUT[topic.name]) for topic in TOPICS
 }

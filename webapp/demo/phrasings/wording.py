@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from webapp.demo.records import Split
 
@@ -26,6 +27,31 @@ class Phrasing:
 
     questions: Wordings
     answers: Mapping[str, Wordings]
+
+
+@dataclass(frozen=True)
+class Block:
+    """What one file says on one topic: questions, and answers that grant or refuse."""
+
+    questions: tuple[str, ...]
+    granting: tuple[str, ...]
+    refusing: tuple[str, ...]
+
+
+def read_blocks(path: Path) -> dict[str, Block]:
+    """Read a file of `= topic`, then lines that begin with `? `, `+ ` or `- `, by topic."""
+    found: dict[str, dict[str, list[str]]] = {}
+    topic = ""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        kind, text = line[:1], line[2:]
+        if kind == "=":
+            topic = text
+        elif kind in ("?", "+", "-"):
+            found.setdefault(topic, {"?": [], "+": [], "-": []})[kind].append(text)
+    return {
+        name: Block(*(tuple(kinds[kind]) for kind in ("?", "+", "-")))
+        for name, kinds in found.items()
+    }
 
 
 def wordings(*, train: str, heldout: str) -> Wordings:

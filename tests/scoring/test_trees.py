@@ -1,0 +1,68 @@
+"""Boosted trees: they find cuts and conjunctions from a few hundred rows."""
+
+import numpy as np
+import pytest
+
+from scoring.trees import Bits, Trees, grow, margins, no_trees
+
+RANDOM = np.random.default_rng(0)
+
+
+def rows(count: int) -> tuple[Bits, np.ndarray]:
+    """Return random columns, and who is entitled: the first two together, or else the third."""
+    bits = RANDOM.random((count, 30)) < 0.5
+    return bits, (bits[:, 0] & bits[:, 1]) | bits[:, 2]
+
+
+def grown(bits: Bits, signs: np.ndarray, labels: np.ndarray, count: int = 60) -> Trees:
+    """Return trees over rows that are each their own customer."""
+    ones = np.ones(len(bits))
+    return grow(bits, signs, labels.astype(float), ones, np.arange(len(bits)), count=count, seed=1)
+
+
+def test_a_rule_is_found_from_a_few_hundred_rows() -> None:
+    bits, entitled = rows(300)
+    trees = grown(bits, np.ones(300), entitled)
+    fresh, truth = rows(1000)
+    assert ((trees.margins(fresh) > 0) == truth).mean() > 0.97
+
+
+def test_a_refusing_answer_teaches_the_same_rule() -> None:
+    bits, entitled = rows(300)
+    signs = RANDOM.choice([-1.0, 1.0], 300)
+    trees = grown(bits, signs, np.where(signs > 0, entitled, ~entitled))
+    fresh, truth = rows(1000)
+    assert ((trees.margins(fresh) > 0) == truth).mean() > 0.97
+
+
+def test_rows_that_say_nothing_teach_nothing() -> None:
+    bits, entitled = rows(200)
+    assert np.abs(grown(bits, np.zeros(200), entitled).margins(bits)).max() == 0
+
+
+def test_each_row_is_judged_by_its_own_trees() -> None:
+    bits, entitled = rows(200)
+    long, short = grown(bits, np.ones(200), entitled), grown(bits, -np.ones(200), entitled, count=3)
+    mixed = [(long, short, no_trees())[row % 3] for row in range(9)]
+    alone = [float(trees.margins(bits[row : row + 1])[0]) for row, trees in enumerate(mixed)]
+    assert margins(mixed, bits[:9]).tolist() == pytest.approx(alone)
+
+
+def test_more_trees_start_where_the_others_ended() -> None:
+    bits, entitled = rows(200)
+    first = grown(bits, np.ones(200), entitled, count=5)
+    ones, labels = np.ones(200), entitled.astype(float)
+    more = grow(
+        bits, ones, labels, ones, np.arange(200), count=5, seed=2, start=first.margins(bits)
+    )
+    both = first.and_then(more)
+    assert len(both) == 10
+    assert both.margins(bits) == pytest.approx(first.margins(bits) + more.margins(bits))
+    assert (((both.margins(bits) > 0) == entitled).mean()) >= (
+        (first.margins(bits) > 0) == entitled
+    ).mean()
+
+
+def test_no_columns_at_all_still_give_trees() -> None:
+    trees = grown(np.zeros((50, 0), dtype=bool), np.ones(50), np.arange(50) < 40, count=4)
+    assert (trees.margins(np.zeros((3, 0), dtype=bool)) > 0).all()
