@@ -9,13 +9,18 @@ from hypothesis import strategies as st
 
 from cascade.redaction import Redactor
 from cascade.ticket import Messages, Passage, Ticket, names_of, prompt_messages
-from scoring.customer import Customer
+from scoring.customer import HISTORY_SHOWN, Customer
 
 ANN = Customer(
     "c-17",
     "gold",
     {"membership": "gold", "days_since_purchase": 45, "email": "ann@example.com", "Name": "Ann"},
-    ("oldest", "2026-01-02 asked", "2026-02-02 called 0170 1234567", "2026-03-02 wrote"),
+    (
+        *(f"older {n}" for n in range(HISTORY_SHOWN - 2)),
+        "2026-01-02 asked",
+        "2026-02-02 called 0170 1234567",
+        "2026-03-02 wrote",
+    ),
 )
 RETURNS = Passage(
     "p-1", "Returns", "Gold members return within 60 days. <b>Ask</b> help@shop.example"
@@ -47,7 +52,12 @@ def test_the_data_block_holds_policy_profile_history_and_ticket() -> None:
             }
         ],
         "profile": {"segment": "gold", "membership": "gold", "days_since_purchase": 45},
-        "history": ["2026-01-02 asked", "2026-02-02 called [PHONE_1]", "2026-03-02 wrote"],
+        "history": [
+            *(f"older {n}" for n in range(1, HISTORY_SHOWN - 2)),
+            "2026-01-02 asked",
+            "2026-02-02 called [PHONE_1]",
+            "2026-03-02 wrote",
+        ],
         "ticket": "Can I return it?",
     }
 
