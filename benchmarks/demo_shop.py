@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
-from benchmarks.report import Bar, finish, machine, read_options
+from benchmarks.report import Bar, finish, less, machine, read_options
 from cascade import Deadline, DraftRequest, Macro, Macros
 from scoring.customer import Customer
 from scoring.encoder import Encoder, load_encoder
@@ -64,7 +64,7 @@ def main() -> int:
         scorer = loaded(encoder, registry)
         champions = registry.champions()
         report = evaluate(
-            held_out[:: 4 if options.quick else 1],
+            less(held_out, options),
             scorer=scorer,
             champions=champions,
             name="demo shop",

@@ -21,7 +21,7 @@ import torch
 from peft import PeftModel
 
 from benchmarks import airline
-from benchmarks.report import Bar, finish, machine, read_options
+from benchmarks.report import Bar, finish, less, machine, read_options
 from scoring.customer import Customer
 from scoring.encoder import Encoder, load_encoder
 from scoring.evaluation import Report, evaluate
@@ -47,9 +47,7 @@ def main() -> int:
         domains = {"shop": shop(Path(folder)), "airline": airline_examples()}
         for name, (training, held_out) in domains.items():
             registry = Registry(Path(folder) / name)
-            report, seconds = quality(
-                name, training, held_out[:: 4 if options.quick else 1], encoder, registry
-            )
+            report, seconds = quality(name, training, less(held_out, options), encoder, registry)
             found, hidden = report.overall.figures, report.controls[0].figures
             bars += [
                 Bar(f"{name}_auc", found["auc"].value or 0.0, 0.95),
