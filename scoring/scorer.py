@@ -172,6 +172,16 @@ class Scorer:
 def read_adapter(version: str, encoder: Encoder, registry: Registry) -> Adapter:
     """Return a version read from its folder, every file checked; raises `BadAdapter`."""
     _, stored = registry.read(version, encoder.digest)
+    try:
+        return _read(version, stored)
+    except (KeyError, ValueError, TypeError) as exc:
+        folder = registry.folder(version)
+        raise BadAdapter(
+            f"{folder}: its files are not what this version reads ({exc!r}); train it again"
+        ) from exc
+
+
+def _read(version: str, stored: Mapping[str, bytes]) -> Adapter:
     config = json.loads(stored[files.CONFIG])
     factors = load(stored[files.WEIGHTS])
     arrays = load_arrays(stored[files.HEAD])

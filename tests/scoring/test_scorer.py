@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from peft import PeftModel
+from safetensors.torch import save
 
 from scoring.customer import Customer, Feature
 from scoring.encoder import Encoder
@@ -18,6 +19,7 @@ from scoring.examples import Pair
 from scoring.head import Texts
 from scoring.history import words_of
 from scoring.network import answer_spans, pool, read_texts
+from scoring.registry import Registry
 from scoring.scorer import Score, Scorer, read_adapter
 from tests.scoring.conftest import Trained, customer
 
@@ -122,6 +124,16 @@ def test_a_failed_load_leaves_the_served_set_as_it_was(
         scorer.load("gold@000000000000")
     assert scorer.loaded == loaded
     assert values(scorer.score(pairs, trained.champions)) == before
+
+
+def test_an_adapter_of_another_make_is_an_error_that_names_it(
+    encoder: Encoder, trained: Trained, copied: Registry
+) -> None:
+    manifest, files = copied.read(trained.champions["gold"], encoder.digest)
+    empty = save({"other": torch.zeros(1)})
+    version = copied.add(manifest, {**files, "head.safetensors": empty})
+    with pytest.raises(BadAdapter, match=version):
+        read_adapter(version, encoder, copied)
 
 
 def test_unloading_and_loading_again_gives_the_same_scores(
