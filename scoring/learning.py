@@ -1,47 +1,37 @@
 """One adapter's layers being learnt: its rows made ready, the factors that move, and the loop."""
 
-import copy
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, count, islice
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from peft import LoraConfig, inject_adapter_in_model
-from torch import Tensor
+from peft import LoraConfig
+from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
 from scoring.beliefs import Beliefs, Scores
-from scoring.encoder import Encoder, by_length
+from scoring.encoder import TOKENS_PER_BATCH, Encoder, by_length
 from scoring.examples import Example, as_row
 from scoring.features import CustomerSpace
-from scoring.network import (
-    ADAPTED,
-    ALPHA,
-    RANK,
-    Reading,
-    answer_spans,
-    attention_mask,
-    first_adapted,
-    lower_layers,
-    pool,
-    read_texts,
-)
+from scoring.layers import LINEARS, Lora, lora_names
+from scoring.network import ALPHA, PARTS, PASSAGE, RANK, Parts, pooled, read_parts, tokens_of
 from scoring.segments import SHARED
 from scoring.topics import Array
 from scoring.trees import Bits
-
-STEM = "base_model.model."
-"""What peft puts before the names of the weights that it stores."""
+from scoring.wordings import PlainVectors
 
 TEXTS_PER_STEP = 24
-DROPOUT = 0.1
+DROPOUT = 0.3
 
-MOST_PASSES = 5
+PASSAGE_DROPOUT = 0.3
+"""How often a passage is left out, so that answers without one are judged too."""
+
+MOST_PASSES = 6
 """Few texts are not read more often than this: the layers would learn them by heart."""
 
 
@@ -63,16 +53,14 @@ class Schedule:
 class Rows:
     """The examples made ready once: everything that no adapter changes.
 
-    Per distinct text: `readings`, `states` (the lower layers' output, (length, dim)), and the plain
-    sentence vectors `question` and `answer`, (texts, dim). Per example: its `text`, its `customer`
-    by number, the customer's columns `people`, `labels`, `weights` and `segments`, (n,) or
-    (n, columns). `data` is the sha256 of the examples.
+    Per distinct text, a question with its answer and the passage behind it: the readings of its
+    `parts` and their `plain` vectors. Per example: its
+    `text`, its `customer` by number, the customer's columns `people`, `labels`, `weights` and
+    `segments`, (n,) or (n, columns). `data` is the sha256 of the examples.
     """
 
-    readings: list[Reading]
-    states: list[Tensor]
-    question: Array
-    answer: Array
+    parts: list[Parts]
+    plain: PlainVectors
     text: NDArray[np.intp]
     customer: NDArray[np.intp]
     people: Bits
@@ -80,6 +68,11 @@ class Rows:
     weights: Scores
     segments: NDArray[np.object_]
     data: str
+
+    @property
+    def with_passages(self) -> bool:
+        """Whether any answer comes with the passage behind it."""
+        return any(len(parts) > PASSAGE for parts in self.parts)
 
     @classmethod
     def prepare(
@@ -89,17 +82,15 @@ class Rows:
         space: CustomerSpace,
         lines: Mapping[str, Array],
     ) -> "Rows":
-        """Run the lower layers and the plain encoder over what the examples hold."""
+        """Read what the examples hold, all that no adapter changes."""
         pairs = [example.pair for example in examples]
-        texts = sorted({(pair.question, pair.answer) for pair in pairs})
+        texts = list(dict.fromkeys(pair.texts for pair in pairs))
         place = {text: index for index, text in enumerate(texts)}
-        readings = read_texts(encoder, texts)
+        parts = read_parts(encoder, texts)
         return cls(
-            readings=readings,
-            states=_lower_states(encoder, readings),
-            question=encoder.embed([question for question, _ in texts]),
-            answer=encoder.embed([answer for _, answer in texts]),
-            text=np.array([place[pair.question, pair.answer] for pair in pairs]),
+            parts=parts,
+            plain=PlainVectors.of(parts),
+            text=np.array([place[pair.texts] for pair in pairs]),
             customer=np.unique([pair.customer.id for pair in pairs], return_inverse=True)[1],
             people=np.stack([space.encode(pair.customer, lines) for pair in pairs]),
             labels=np.array([float(example.label) for example in examples]),
@@ -114,17 +105,6 @@ class Rows:
         return np.flatnonzero(chosen)
 
 
-def _lower_states(encoder: Encoder, readings: Sequence[Reading]) -> list[Tensor]:
-    """Return each text's states below the adapted layers, (length, dim), computed in bfloat16."""
-    states: list[Tensor] = [torch.empty(0)] * len(readings)
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-        for batch in by_length([len(reading) for reading in readings], 64):
-            out, _ = lower_layers(encoder, [readings[index] for index in batch])
-            for row, index in enumerate(batch):
-                states[index] = out[row, : len(readings[index])].float()
-    return states
-
-
 class Learner:
     """The adapted layers and what is read from them, while they are trained; the base is frozen.
 
@@ -133,84 +113,76 @@ class Learner:
     """
 
     def __init__(self, encoder: Encoder) -> None:
-        self.first = first_adapted(encoder)
-        self.config = lora_config(encoder)
-        self.model = inject_adapter_in_model(self.config, sharing_copy(encoder))
-        self.reading = torch.nn.Linear(2 * encoder.dim, 2)
+        self._encoder = encoder
+        self.lora = _new_factors(encoder)
+        self.sides = nn.Parameter(torch.zeros(len(PARTS), encoder.dim))
+        self.reading = nn.Linear(2 * encoder.dim, 2)
 
     @property
-    def lora(self) -> dict[str, torch.nn.Parameter]:
-        """The LoRA factors by the names that peft stores them by."""
-        return {
-            STEM + name.replace(".default.", "."): parameter
-            for name, parameter in self.model.named_parameters()
-            if parameter.requires_grad
-        }
-
-    @property
-    def parameters(self) -> list[torch.nn.Parameter]:
+    def parameters(self) -> list[nn.Parameter]:
         """Everything that is being learnt."""
-        return [*self.lora.values(), *self.reading.parameters()]
+        return [*self.lora.values(), self.sides, *self.reading.parameters()]
 
     def tensors(self) -> dict[str, Tensor]:
         """Return everything that was learnt, as `load` takes it."""
         read = {f"reading.{name}": tensor for name, tensor in self.reading.state_dict().items()}
-        return {**{name: factor.detach() for name, factor in self.lora.items()}, **read}
+        factors = {name: factor.detach() for name, factor in self.lora.items()}
+        return {**factors, "sides": self.sides.detach(), **read}
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Take over what another learner had learnt; LoRA factors that are not there stay."""
         for name, parameter in self.lora.items():
             if name in tensors:
                 parameter.data.copy_(tensors[name])
+        self.sides.data.copy_(tensors["sides"])
         for name, tensor in self.reading.state_dict().items():
             tensor.copy_(tensors[f"reading.{name}"])
 
-    def pooled(self, rows: Rows, texts: Sequence[int]) -> Tensor:
-        """Return the pooled last states of these texts, (n, 2 * dim)."""
-        readings = [rows.readings[index] for index in texts]
-        states, mask = _padded_states([rows.states[index] for index in texts])
-        for layer in self.model.transformer.layer[self.first :]:
-            states = layer(states, attention_mask=attention_mask(mask))
-        return pool(states, answer_spans(readings, mask.shape[1]))
+    def pooled(self, rows: Sequence[Parts]) -> Tensor:
+        """Return what the layers read in these texts, (n, 2 * dim)."""
+        lora = Lora.from_peft(self.lora, self._encoder.products, rank=RANK, alpha=ALPHA)
+        return pooled(self._encoder, rows, [lora] * len(rows), [self.sides] * len(rows))
 
     @torch.inference_mode()
-    def all_pooled(self, rows: Rows, texts: NDArray[np.intp]) -> Array:
-        """Return the pooled states of these texts as the layers read them now, (n, 2 * dim)."""
-        out = np.zeros((len(texts), self.reading.in_features), dtype=np.float32)
-        for batch in by_length([len(rows.readings[text]) for text in texts], 64):
-            out[batch] = self.pooled(rows, [int(texts[index]) for index in batch]).numpy()
+    def all_pooled(self, rows: Sequence[Parts]) -> Array:
+        """Return the pooled states of many texts as the layers read them now, (n, 2 * dim)."""
+        out = np.zeros((len(rows), self.reading.in_features), dtype=np.float32)
+        for batch in by_length([tokens_of(parts) for parts in rows], TOKENS_PER_BATCH):
+            out[batch] = self.pooled([rows[index] for index in batch]).numpy()
         return out
 
-    def train_mode(self, on: bool) -> None:
-        """Switch dropout on or off."""
-        self.model.train(on)
-        self.reading.train(on)
+    @torch.inference_mode()
+    def read(self, rows: Sequence[Parts]) -> Scores:
+        """Return the log odds of granting, and of being on the question, of texts, (n, 2)."""
+        read: Scores = self.reading(torch.from_numpy(self.all_pooled(rows))).double().numpy()
+        return read
+
+
+def _new_factors(encoder: Encoder) -> dict[str, nn.Parameter]:
+    """Return factors that change nothing yet, by the names that peft stores them by."""
+    factors: dict[str, nn.Parameter] = {}
+    for number in range(encoder.adapted, len(encoder.blocks)):
+        for place in LINEARS:
+            layer = encoder.model.transformer.layer[number].get_submodule(place)
+            wide, narrow = layer.get_parameter("weight").shape
+            down, up = lora_names(number, place)
+            factors[down] = nn.Parameter(torch.empty(RANK, narrow))
+            nn.init.kaiming_uniform_(factors[down], a=5**0.5)
+            factors[up] = nn.Parameter(torch.zeros(wide, RANK))
+    return factors
 
 
 def lora_config(encoder: Encoder) -> LoraConfig:
-    """Return peft's own description of an adapter: LoRA in the upper half of the layers."""
-    layers = range(first_adapted(encoder), int(encoder.model.config.n_layers))
+    """Return peft's own description of an adapter: LoRA in all of the upper blocks."""
+    layers = range(encoder.adapted, len(encoder.blocks))
     return LoraConfig(
         r=RANK,
         lora_alpha=ALPHA,
-        target_modules=list(ADAPTED),
+        target_modules=[place.rpartition(".")[2] for place in LINEARS],
         layers_to_transform=list(layers),
         layers_pattern="layer",
         lora_dropout=0.0,
     )
-
-
-def sharing_copy(encoder: Encoder) -> torch.nn.Module:
-    """Return a copy of the model's modules over the same weights, for peft to change."""
-    memo = {id(tensor): tensor for tensor in encoder.model.parameters()}
-    twin: torch.nn.Module = copy.deepcopy(encoder.model, memo)
-    return twin
-
-
-def _padded_states(states: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    lengths = torch.tensor([len(state) for state in states])
-    out = torch.nn.utils.rnn.pad_sequence(list(states), batch_first=True)
-    return out, torch.arange(out.shape[1]) < lengths[:, None]
 
 
 def fit_layers(
@@ -225,18 +197,21 @@ def fit_layers(
     """Train the adapted layers on what is believed of these texts: the loop that takes the time."""
     groups = [
         {"params": list(learner.lora.values()), "lr": schedule.rate},
-        {"params": list(learner.reading.parameters()), "lr": schedule.reading_rate},
+        {"params": [learner.sides, *learner.reading.parameters()], "lr": schedule.reading_rate},
     ]
     optimiser = torch.optim.AdamW(groups, weight_decay=0.01)
     start = [parameter.detach().clone() for parameter in learner.parameters]
     steps = schedule.steps_over(len(texts))
     rates = torch.optim.lr_scheduler.LambdaLR(optimiser, _rise_and_fall(steps))
     targets, weights = beliefs.targets()
-    learner.train_mode(True)
-    for batch in islice(_batches(rows, texts, np.random.default_rng(seed)), steps):
-        pooled = functional.dropout(learner.pooled(rows, batch), DROPOUT)
+    lengths = [tokens_of(rows.parts[text]) for text in texts]
+    random = np.random.default_rng(seed)
+    endless = chain.from_iterable(one_pass(lengths, TEXTS_PER_STEP, random) for _ in count())
+    for batch in islice(endless, steps):
+        parts = [_without_passage(rows.parts[text], random) for text in texts[batch]]
+        seen = functional.dropout(learner.pooled(parts), DROPOUT)
         loss = functional.binary_cross_entropy_with_logits(
-            learner.reading(pooled), targets[batch], weights[batch]
+            learner.reading(seen), targets[texts[batch]], weights[texts[batch]]
         )
         if schedule.pull:
             loss = loss + schedule.pull * _distance(learner.parameters, start)
@@ -246,19 +221,20 @@ def fit_layers(
         optimiser.step()
         rates.step()
         bar.update(1)
-    learner.train_mode(False)
 
 
-def _batches(
-    rows: Rows, texts: NDArray[np.intp], random: np.random.Generator
-) -> Iterator[list[int]]:
-    """Yield texts of like length, again and again, mixed anew each time."""
-    while True:
-        # The jitter mixes neighbours anew each time at the price of a little padding.
-        lengths = [len(rows.readings[text]) + random.uniform(0, 6) for text in texts]
-        batches = by_length(lengths, TEXTS_PER_STEP)
-        for number in random.permutation(len(batches)):
-            yield [int(texts[place]) for place in batches[number]]
+def _without_passage(parts: Parts, random: np.random.Generator) -> Parts:
+    """Return the parts, now and then without the passage."""
+    has = len(parts) > PASSAGE
+    return parts[:PASSAGE] if has and random.random() < PASSAGE_DROPOUT else parts
+
+
+def one_pass(lengths: Sequence[int], size: int, random: np.random.Generator) -> list[list[int]]:
+    """Return all indices once, in mixed batches of at most `size` texts of like length."""
+    # The jitter mixes neighbours anew each time at the price of a little padding.
+    order = np.argsort([length + random.uniform(0, 6) for length in lengths])
+    batches = [order[start : start + size].tolist() for start in range(0, len(order), size)]
+    return [batches[number] for number in random.permutation(len(batches))]
 
 
 def _distance(here: Iterable[Tensor], there: Iterable[Tensor]) -> Tensor:

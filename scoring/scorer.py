@@ -1,41 +1,34 @@
 """Scores answers for customers: many adapters over one encoder, each row with its own segment's."""
 
+import hashlib
 import json
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.numpy import load as load_arrays
 from safetensors.torch import load
 from torch import Tensor
 
 from scoring import registry as files
+from scoring.batching import Batcher
 from scoring.calibration import Calibration
 from scoring.customer import Customer
-from scoring.encoder import Encoder, by_length
+from scoring.encoder import TOKENS_PER_BATCH, Encoder, by_length
 from scoring.errors import BadAdapter
 from scoring.examples import Pair
 from scoring.features import CustomerSpace
-from scoring.head import Head, Texts
+from scoring.head import Head, Stored, Texts
 from scoring.history import words_of
-from scoring.network import (
-    Lora,
-    LoraRows,
-    Reading,
-    answer_spans,
-    lower_layers,
-    pool,
-    read_texts,
-    upper_layers,
-)
+from scoring.layers import Lora
+from scoring.network import PASSAGE, Parts, pooled, read_parts, tokens_of
 from scoring.registry import Registry
 from scoring.segments import adapter_for
 from scoring.topics import Array
-
-ROWS_PER_BATCH = 32
+from scoring.wordings import PlainVectors
 
 
 @dataclass(frozen=True)
@@ -52,24 +45,27 @@ class Adapter:
     """One version in memory, complete and never changed."""
 
     version: str
-    factors: Mapping[str, Tensor]
-    """LoRA's factors by the names that peft stores them by."""
     lora: Lora
+    sides: Tensor
+    """What is added to the states of question, answer and passage, (parts, dim)."""
+    reads_passages: bool
+    """Whether it was trained on answers with passages; if not, passages are not read to it."""
     head: Head
     space: CustomerSpace
     calibration: Calibration
 
-    def learnt(self) -> dict[str, Tensor]:
-        """Return what its layers had learnt, as `scoring.learning.Learner.load` takes it."""
-        weight, bias = torch.from_numpy(self.head.reading), torch.from_numpy(self.head.reading_bias)
-        return {**self.factors, "reading.weight": weight, "reading.bias": bias}
+
+Row = tuple[Pair, Adapter]
+
+ROWS_PER_BATCH = 256
 
 
 class Scorer:
     """The served adapters over one encoder; safe to use from many threads.
 
-    Scoring reads the set of adapters once and never waits: `load` and `unload` put a new set in its
-    place, so no row is scored by half an adapter.
+    A call takes its adapters from the set that is served when it begins; `load` and `unload` put a
+    new set in its place, so no row is scored by half an adapter. Calls of several threads are
+    computed together.
     """
 
     def __init__(self, encoder: Encoder, registry: Registry) -> None:
@@ -77,6 +73,7 @@ class Scorer:
         self._registry = registry
         self._served: Mapping[str, Adapter] = {}
         self._changing = threading.Lock()
+        self._batched: Batcher[Row, float] = Batcher(self._values, most=ROWS_PER_BATCH)
 
     @property
     def loaded(self) -> frozenset[str]:
@@ -101,9 +98,9 @@ class Scorer:
         """
         served = self._served
         adapters = [_served(served, adapter_for(p.customer.segment, champions)) for p in pairs]
-        values = self._values(pairs, adapters) if pairs else np.zeros(0)
+        values = self._batched(list(zip(pairs, adapters, strict=True)))
         return [
-            Score(float(value), adapter.version, pair.customer.segment)
+            Score(value, adapter.version, pair.customer.segment)
             for value, adapter, pair in zip(values, adapters, pairs, strict=True)
         ]
 
@@ -115,65 +112,50 @@ class Scorer:
         adapter = _served(self._served, adapter_for(customer.segment, champions))
         return "\n".join([adapter.space.profile.describe(customer), *customer.recent_history])
 
-    def _values(self, pairs: Sequence[Pair], adapters: Sequence[Adapter]) -> NDArray[np.float64]:
-        """Return the probabilities, (n,); what several rows share is read once."""
-        vectors = self._vectors(pairs)
-        texts = Texts(
-            self._pooled(pairs, adapters),
-            np.stack([vectors[pair.question] for pair in pairs]),
-            np.stack([vectors[pair.answer] for pair in pairs]),
-        )
-        values = np.zeros(len(pairs))
-        for adapter, rows in _by_adapter(adapters):
-            people = [adapter.space.encode(pairs[row].customer, vectors) for row in rows]
-            raw = adapter.head.raw(texts.take(rows), np.stack(people))
-            values[rows] = adapter.calibration.apply(raw)
-        return values
-
-    def _vectors(self, pairs: Sequence[Pair]) -> dict[str, Array]:
-        """Return the plain vector of each question, answer and history line's words, (dim,)."""
-        texts = {text for pair in pairs for text in (pair.question, pair.answer)}
-        distinct = sorted(texts.union(words_of(pair.customer for pair in pairs)))
-        return dict(zip(distinct, self._encoder.embed(distinct), strict=True))
+    def _values(self, rows: Sequence[Row]) -> list[float]:
+        """Return one probability per row; what several rows share is read once."""
+        shown = [
+            pair.texts if adapter.reads_passages else pair.texts[:PASSAGE] for pair, adapter in rows
+        ]
+        distinct = list(dict.fromkeys(shown))
+        parts = read_parts(self._encoder, distinct)
+        place = {text: index for index, text in enumerate(distinct)}
+        text = [place[each] for each in shown]
+        read = self._pooled(parts, text, [adapter for _, adapter in rows])
+        texts = Texts(read, PlainVectors.of(parts).take(text))
+        words = words_of(pair.customer for pair, _ in rows)
+        lines = dict(zip(words, self._encoder.embed(words), strict=True))
+        values = np.zeros(len(rows))
+        for adapter, places in _by_adapter(rows):
+            people = [adapter.space.encode(rows[place][0].customer, lines) for place in places]
+            raw = adapter.head.raw(texts.take(places), np.stack(people))
+            values[places] = adapter.calibration.apply(raw)
+        return [float(value) for value in values]
 
     @torch.inference_mode()
-    def _pooled(self, pairs: Sequence[Pair], adapters: Sequence[Adapter]) -> Array:
+    def _pooled(
+        self, parts: Sequence[Parts], text: Sequence[int], adapters: Sequence[Adapter]
+    ) -> Array:
         """Return what each row's adapter reads in its text, (n, 2 * dim)."""
-        keys = [(a.version, p.question, p.answer) for a, p in zip(adapters, pairs, strict=True)]
-        distinct = list(dict.fromkeys(keys))
-        adapter_of = dict(zip(keys, adapters, strict=True))
-        readings = read_texts(
-            self._encoder, [(question, answer) for _, question, answer in distinct]
-        )
-        place: dict[tuple[str, str, str], int] = {}
-        out = []
-        for batch in by_length([len(reading) for reading in readings], ROWS_PER_BATCH):
-            place.update({distinct[index]: len(place) + n for n, index in enumerate(batch)})
-            out.append(
-                self._read(
-                    [readings[index] for index in batch],
-                    [adapter_of[distinct[index]] for index in batch],
-                )
-            )
-        pooled: Array = torch.cat(out)[[place[key] for key in keys]].numpy()
-        return pooled
-
-    def _read(self, readings: Sequence[Reading], adapters: Sequence[Adapter]) -> Tensor:
-        """Return the pooled last states of a batch, (n, 2 * dim), each row by its own adapter."""
-        distinct = {adapter.version: adapter for adapter in adapters}
-        place = {version: index for index, version in enumerate(distinct)}
-        rows = torch.tensor([place[adapter.version] for adapter in adapters])
-        lora = LoraRows([adapter.lora for adapter in distinct.values()], rows)
-        states, mask = lower_layers(self._encoder, readings)
-        states = upper_layers(self._encoder, states, mask, lora)
-        return pool(states, answer_spans(readings, mask.shape[1]))
+        keys = [(adapter.version, index) for adapter, index in zip(adapters, text, strict=True)]
+        first = {key: row for row, key in reversed(list(enumerate(keys)))}
+        rows, place = list(first.values()), {key: index for index, key in enumerate(first)}
+        out = np.zeros((len(rows), 2 * self._encoder.dim), dtype=np.float32)
+        for batch in by_length([tokens_of(parts[text[row]]) for row in rows], TOKENS_PER_BATCH):
+            out[batch] = pooled(
+                self._encoder,
+                [parts[text[rows[index]]] for index in batch],
+                [adapters[rows[index]].lora for index in batch],
+                [adapters[rows[index]].sides for index in batch],
+            ).numpy()
+        return out[[place[key] for key in keys]]
 
 
 def read_adapter(version: str, encoder: Encoder, registry: Registry) -> Adapter:
     """Return a version read from its folder, every file checked; raises `BadAdapter`."""
     _, stored = registry.read(version, encoder.digest)
     try:
-        return _read(version, stored)
+        return _read(version, stored, encoder)
     except (KeyError, ValueError, TypeError) as exc:
         folder = registry.folder(version)
         raise BadAdapter(
@@ -181,18 +163,44 @@ def read_adapter(version: str, encoder: Encoder, registry: Registry) -> Adapter:
         ) from exc
 
 
-def _read(version: str, stored: Mapping[str, bytes]) -> Adapter:
+def read_learnt(version: str, encoder: Encoder, registry: Registry) -> dict[str, Tensor]:
+    """Return what a version's layers had learnt, as `scoring.learning.Learner.load` takes it.
+
+    Raises `BadAdapter` as `read_adapter` does.
+    """
+    _, stored = registry.read(version, encoder.digest)
+    head = load(stored[files.HEAD])
+    learnt = {"sides": "sides", "reading.weight": "reading", "reading.bias": "reading_bias"}
+    return {**load(stored[files.WEIGHTS]), **{name: head[at] for name, at in learnt.items()}}
+
+
+def _read(version: str, stored: Mapping[str, bytes], encoder: Encoder) -> Adapter:
     config = json.loads(stored[files.CONFIG])
-    factors = load(stored[files.WEIGHTS])
-    arrays = load_arrays(stored[files.HEAD])
+    arrays = {name: _once(array) for name, array in load_arrays(stored[files.HEAD]).items()}
     return Adapter(
         version=version,
-        factors=factors,
-        lora=Lora.from_peft(factors, rank=config["r"], alpha=config["lora_alpha"]),
+        lora=Lora.from_peft(
+            load(stored[files.WEIGHTS]),
+            encoder.products,
+            rank=config["r"],
+            alpha=config["lora_alpha"],
+        ),
+        sides=torch.tensor(arrays["sides"]),
+        reads_passages=bool(arrays["reads_passages"][0]),
         head=Head.from_tensors(arrays),
         space=CustomerSpace.from_json(stored[files.FEATURES].decode(), arrays["history.kinds"]),
         calibration=Calibration.from_json(stored[files.CALIBRATION].decode()),
     )
+
+
+_in_memory: WeakValueDictionary[bytes, Stored] = WeakValueDictionary()
+
+
+def _once(array: Stored) -> Stored:
+    """Return an equal array that is in memory, or this one: segments share most of theirs."""
+    name = hashlib.sha256(f"{array.dtype} {array.shape}".encode() + array.tobytes()).digest()
+    array.setflags(write=False)
+    return _in_memory.setdefault(name, array)
 
 
 def _served(served: Mapping[str, Adapter], version: str) -> Adapter:
@@ -201,8 +209,8 @@ def _served(served: Mapping[str, Adapter], version: str) -> Adapter:
     return served[version]
 
 
-def _by_adapter(adapters: Sequence[Adapter]) -> list[tuple[Adapter, list[int]]]:
-    rows: dict[str, list[int]] = {}
-    for index, adapter in enumerate(adapters):
-        rows.setdefault(adapter.version, []).append(index)
-    return [(adapters[places[0]], places) for places in rows.values()]
+def _by_adapter(rows: Sequence[Row]) -> list[tuple[Adapter, list[int]]]:
+    places: dict[str, list[int]] = {}
+    for index, (_, adapter) in enumerate(rows):
+        places.setdefault(adapter.version, []).append(index)
+    return [(rows[first][1], [first, *others]) for first, *others in places.values()]

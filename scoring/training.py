@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -26,43 +26,36 @@ from safetensors.torch import save
 from tqdm import tqdm
 
 from scoring import registry as files
-from scoring.beliefs import Beliefs, Scores, after_labels, before_labels
+from scoring.beliefs import Scores
 from scoring.calibration import Calibration, fit_platt
 from scoring.encoder import Encoder
 from scoring.errors import BadAdapter, BadExamples
 from scoring.examples import Example
 from scoring.features import CustomerSpace
-from scoring.head import Head, Texts, joined
+from scoring.fusion import Fusion, Told, fit_fusion
+from scoring.head import Head
 from scoring.history import words_of
-from scoring.learning import Learner, Rows, Schedule, fit_layers
+from scoring.learning import Learner, Rows, Schedule, fit_layers, lora_config
 from scoring.metrics import auc, brier, expected_calibration_error
 from scoring.registry import Manifest, Registry
-from scoring.scorer import Adapter, read_adapter
+from scoring.scorer import Adapter, read_adapter, read_learnt
 from scoring.segments import SHARED
 from scoring.start import start_for
-from scoring.topics import Array, centres, nearest, one_hot
-from scoring.trees import RATE, Bits, Trees, grow
-from scoring.wordings import Wordings, beside, find_topics, fit_wordings
+from scoring.study import TEXT_FOLDS, Study
+from scoring.topics import nearest
+from scoring.trees import Trees
+from scoring.wordings import beside, find_topics
 
 log = logging.getLogger(__name__)
 
 MIN_EXAMPLES = 100
 """A segment with fewer examples than this, or one class only, falls back to the shared adapter."""
 
-KEPT_OUT_SHARE = 0.15
-"""The share of answers that the layers never learn from, for calibration and the metrics."""
-
-ANSWERS_PER_KIND = 4
-"""Answers are kept out by kind, near ones together, so that a kept-out one is a new wording."""
-
-FOLDS = 5
-ROUNDS = 2
 SHARED_TREES = 200
-FOLD_TREES = 100
 SEGMENT_TREES = 24
 SEGMENT_RATE = 0.05
 
-SHARED_SCHEDULE = Schedule(steps=140, rate=5e-4, reading_rate=2e-3)
+SHARED_SCHEDULE = Schedule(steps=200, rate=5e-4, reading_rate=2e-3)
 SEGMENT_SCHEDULE = Schedule(steps=8, rate=1e-4, reading_rate=3e-4, pull=1e-3)
 
 
@@ -98,12 +91,15 @@ def train(
     plan = [segment] if segment else [SHARED, *trained_segments(examples)]
     run = Run(encoder, registry, seed, created)
     trained = []
-    with _repeatable(seed), _bar(plan, progress=progress) as bar:
+    with _repeatable(seed), _bar(progress=progress) as bar:
         bar.set_description("reading texts")
         study = run.study(examples, segment)
+        bar.total = run.steps(study, plan)
+        bar.set_description("judging unseen answers")
+        unseen = run.unseen(study, segment, bar)
         for name in plan:
             bar.set_description(f"training {name}")
-            trained.append(run.train_one(name, study, bar))
+            trained.append(run.train_one(name, study, unseen, bar))
             registry.set_champions({**registry.champions(), name: trained[-1].version})
     for name, count in falling_back(examples).items():
         log.info("segment %r falls back to the shared adapter: %d examples", name, count)
@@ -161,87 +157,14 @@ def _by_segment(examples: Sequence[Example]) -> Counter[str]:
 
 
 @dataclass(frozen=True)
-class Study:
-    """What is known of the rows before any adapter is trained.
+class Unseen:
+    """How the sources are fused, and the raw score of each row, (n,), where no source, nor the
 
-    `bits` (n, columns) are customers and topics together; `entitled` (n,) are the log odds from
-    rules that did not see the row's customer; the layers may learn from `known_texts`, the others
-    are kept out.
+    fusion, had seen its answer or its customer.
     """
 
-    rows: Rows
-    space: CustomerSpace
-    topics: Array
-    bits: Bits
-    beliefs: Beliefs
-    entitled: Scores
-    known_texts: NDArray[np.bool_]
-
-    @classmethod
-    def of(
-        cls,
-        rows: Rows,
-        space: CustomerSpace,
-        topics: Array,
-        read: Scores,
-        seed: int,
-    ) -> "Study":
-        """Work out what the texts assert and who is entitled to what, from `read`, (texts, 2)."""
-        places = nearest(topics, beside(rows.question, rows.answer))
-        columns = one_hot(places[rows.text], topics.shape[1])
-        study = cls(
-            rows=rows,
-            space=space,
-            topics=topics,
-            bits=np.concatenate([rows.people, columns], axis=1),
-            beliefs=before_labels(read),
-            entitled=np.zeros(len(rows.text)),
-            known_texts=_known_texts(rows, seed),
-        )
-        for _ in range(ROUNDS):
-            entitled = study.judged_unseen(seed)
-            beliefs = after_labels(read, rows.text, rows.labels, rows.weights, entitled)
-            study = replace(study, entitled=entitled, beliefs=beliefs)
-        return study
-
-    def rules(
-        self,
-        chosen: NDArray[np.intp],
-        count: int,
-        seed: int,
-        *,
-        after: Trees | None = None,
-        rate: float = RATE,
-    ) -> Trees:
-        """Return trees that explain the chosen rows' labels, given what their texts assert."""
-        text, bits = self.rows.text[chosen], self.bits[chosen]
-        return grow(
-            bits,
-            self.beliefs.signs[text],
-            self.rows.labels[chosen],
-            self.rows.weights[chosen] * self.beliefs.about[text],
-            self.rows.customer[chosen],
-            count=count,
-            seed=seed,
-            start=None if after is None else after.margins(bits),
-            rate=rate,
-        )
-
-    def judged_unseen(self, seed: int) -> Scores:
-        """Return each row's log odds of entitlement, from rules that did not see its customer."""
-        people = int(self.rows.customer.max()) + 1
-        fold = (np.random.default_rng(seed).permutation(people) % FOLDS)[self.rows.customer]
-        out = np.zeros(len(fold))
-        for number in range(min(FOLDS, people) if people > 1 else 0):
-            rules = self.rules(np.flatnonzero(fold != number), FOLD_TREES, seed)
-            out[fold == number] = rules.margins(self.bits[fold == number])
-        return out
-
-    def wordings(self, texts: NDArray[np.intp] | None = None) -> Wordings:
-        """Return what can be told of the texts, by default all, from their plain vectors."""
-        known = np.arange(len(self.rows.readings)) if texts is None else texts
-        question, answer = self.rows.question[known], self.rows.answer[known]
-        return fit_wordings(self.topics, question, answer, self.beliefs.take(known))
+    fusion: Fusion
+    raw: Scores
 
 
 @dataclass(frozen=True)
@@ -266,27 +189,74 @@ class Run:
         if shared is None:
             space = CustomerSpace.fit(customers, lines, self.encoder.dim, self.seed)
             rows = Rows.prepare(examples, self.encoder, space, lines)
-            topics = find_topics(rows.question, rows.answer, self.seed)
+            topics = find_topics(rows.plain, self.seed)
         else:
             space, topics = shared.space, shared.head.wordings.topics
             rows = Rows.prepare(examples, self.encoder, space, lines)
-        read = _read(self._start(shared), rows)
-        return Study.of(rows, space, topics, read, self.seed)
+        return Study.of(rows, space, topics, self._start(shared).read(rows.parts), self.seed)
 
-    def train_one(self, name: str, study: Study, bar: "tqdm[None]") -> TrainedAdapter:
+    def steps(self, study: Study, plan: Sequence[str]) -> int:
+        """Return how many steps the layers will take for the adapters of this plan."""
+        folds = [len(study.fold) - np.sum(study.fold == each) for each in range(TEXT_FOLDS)]
+        texts = [len(np.unique(study.rows.text[study.rows.of(name)])) for name in plan]
+        unseen = sum(schedule_of(plan[0]).steps_over(int(count)) for count in folds)
+        planned = zip(plan, texts, strict=True)
+        return unseen + sum(schedule_of(name).steps_over(count) for name, count in planned)
+
+    def unseen(self, study: Study, segment: str | None, bar: "tqdm[None]") -> Unseen:
+        """Find out what is told of rows whose answer and customer nothing had seen."""
+        shared = None if segment is None else self._shared()
+        told = self._told_unseen(study, shared, schedule_of(segment or SHARED), bar)
+        if shared is not None:
+            fusion = shared.head.fusion
+            return Unseen(fusion, fusion.raw(told, study.places))
+        fold, raw = study.fold[study.rows.text], np.zeros(len(study.places))
+        for number in range(TEXT_FOLDS):
+            mine = np.flatnonzero(fold == number)
+            others = _or_all(np.flatnonzero(fold != number), mine)
+            if len(mine):
+                fusion = _fused(study, told, others)
+                raw[mine] = fusion.raw(told.take(mine), study.places[mine])
+        return Unseen(_fused(study, told, np.arange(len(raw))), raw)
+
+    def _told_unseen(
+        self, study: Study, shared: Adapter | None, schedule: Schedule, bar: "tqdm[None]"
+    ) -> Told:
+        """Return what the sources say of each row where none had seen its answer."""
+        rows, read = study.rows, np.zeros((len(study.fold), 2))
+        said = np.zeros((len(study.fold), 2))
+        places = nearest(study.topics, beside(rows.plain.question, rows.plain.answer))
+        for number in range(TEXT_FOLDS):
+            mine = np.flatnonzero(study.fold == number)
+            others = _or_all(np.flatnonzero(study.fold != number), mine)
+            if not len(mine):
+                continue
+            learner = self._start(shared)
+            fit_layers(learner, rows, others, study.beliefs, schedule, self.seed, bar)
+            read[mine] = learner.read([rows.parts[text] for text in mine])
+            wordings = study.wordings(others) if shared is None else shared.head.wordings
+            plain = rows.plain.take(mine)
+            said[mine, 0] = wordings.granting(plain, places[mine])
+            said[mine, 1] = wordings.matching(plain)
+        by_row = np.concatenate([read, said], axis=1)[rows.text]
+        return Told(by_row[:, 0], by_row[:, 2], study.entitled, by_row[:, 1] + by_row[:, 3])
+
+    def train_one(
+        self, name: str, study: Study, unseen: Unseen, bar: "tqdm[None]"
+    ) -> TrainedAdapter:
         """Train, calibrate and store one adapter."""
         started = time.perf_counter()
         rows, chosen = study.rows, study.rows.of(name)
         shared = None if name == SHARED else self._shared()
         learner = self._start(shared)
         texts = np.unique(rows.text[chosen])
-        known = texts[study.known_texts[texts]]
-        fit_layers(learner, rows, known, study.beliefs, schedule_of(name), self.seed, bar)
+        fit_layers(learner, rows, texts, study.beliefs, schedule_of(name), self.seed, bar)
         weight, bias = learner.reading.weight.detach(), learner.reading.bias.detach()
         wordings = study.wordings() if shared is None else shared.head.wordings
         trees = self._rules(study, chosen, shared)
-        head = Head(weight.numpy(), bias.numpy(), wordings, trees)
-        calibration, metrics = _judged(study, chosen, head, learner, shared)
+        head = Head(weight.numpy(), bias.numpy(), wordings, trees, unseen.fusion)
+        prior = None if shared is None else shared.calibration
+        calibration = fit_platt(unseen.raw[chosen], rows.labels[chosen], prior=prior)
         customers = len(np.unique(rows.customer[chosen]))
         manifest = Manifest(
             segment=name,
@@ -296,19 +266,25 @@ class Run:
             seed=self.seed,
             examples=len(chosen),
             customers=customers,
-            metrics=metrics,
+            metrics=metrics_of(rows.labels[chosen], calibration.apply(unseen.raw[chosen])),
             created=self.created.isoformat(),
             files={},
         )
-        version = self.registry.add(manifest, stored_files(learner, head, study.space, calibration))
+        config = lora_config(self.encoder)
+        reads = rows.with_passages or (shared is not None and shared.reads_passages)
+        stored = stored_files(learner, config, head, study.space, calibration, reads_passages=reads)
+        version = self.registry.add(manifest, stored)
         seconds = time.perf_counter() - started
-        return TrainedAdapter(version, name, len(chosen), customers, metrics, seconds)
+        return TrainedAdapter(version, name, len(chosen), customers, manifest.metrics, seconds)
 
     def _start(self, shared: Adapter | None) -> Learner:
         """Return a learner that reads as the shared adapter does, or as the stored start."""
         learner = Learner(self.encoder)
-        learner.load(start_for(self.encoder) if shared is None else shared.learnt())
-        learner.train_mode(False)
+        learner.load(
+            start_for(self.encoder)
+            if shared is None
+            else read_learnt(shared.version, self.encoder, self.registry)
+        )
         return learner
 
     def _rules(self, study: Study, chosen: NDArray[np.intp], shared: Adapter | None) -> Trees:
@@ -335,14 +311,26 @@ def schedule_of(name: str) -> Schedule:
 
 
 def stored_files(
-    learner: Learner, head: Head, space: CustomerSpace, calibration: Calibration
+    learner: Learner,
+    config: LoraConfig,
+    head: Head,
+    space: CustomerSpace,
+    calibration: Calibration,
+    *,
+    reads_passages: bool,
 ) -> dict[str, bytes]:
     """Return the adapter as the files of its folder; the first two are what peft itself reads."""
     factors = {name: parameter.detach() for name, parameter in learner.lora.items()}
-    arrays = {**head.tensors(), "history.kinds": space.history.kinds}
+    sides = learner.sides.detach().numpy()
+    arrays = {
+        **head.tensors(),
+        "history.kinds": space.history.kinds,
+        "sides": sides,
+        "reads_passages": np.array([reads_passages]),
+    }
     return {
         files.WEIGHTS: save(factors, metadata={"format": "pt"}),
-        files.CONFIG: _config_file(learner.config),
+        files.CONFIG: _config_file(config),
         files.HEAD: save_arrays({k: np.ascontiguousarray(v) for k, v in arrays.items()}),
         files.FEATURES: space.as_json().encode(),
         files.CALIBRATION: calibration.as_json().encode(),
@@ -357,55 +345,26 @@ def _config_file(config: LoraConfig) -> bytes:
     return json.dumps(stored, indent=2, sort_keys=True).encode()
 
 
-def _read(learner: Learner, rows: Rows) -> Scores:
-    """Return the log odds that the layers read of each text, (texts, 2)."""
-    pooled = learner.all_pooled(rows, np.arange(len(rows.readings)))
-    with torch.inference_mode():
-        read: Scores = learner.reading(torch.from_numpy(pooled)).double().numpy()
-    return read
-
-
-def _texts(learner: Learner, rows: Rows, places: NDArray[np.intp]) -> Texts:
-    """Return what the head sees of the texts at these places."""
-    distinct, where = np.unique(places, return_inverse=True)
-    pooled = learner.all_pooled(rows, distinct)
-    return Texts(pooled, rows.question[distinct], rows.answer[distinct]).take(where)
-
-
-def _judged(
-    study: Study, chosen: NDArray[np.intp], head: Head, learner: Learner, shared: Adapter | None
-) -> tuple[Calibration, dict[str, float | None]]:
-    """Return the calibration and the metrics on answers and customers that nothing had seen."""
-    rows = study.rows
-    prior = None if shared is None else shared.calibration
-    unseen = chosen[~study.known_texts[rows.text[chosen]]]
-    if not len(unseen):
-        return prior or Calibration(), {"auc": None, "brier": None, "ece": None}
-    texts = _texts(learner, rows, rows.text[unseen])
-    blind = replace(head, wordings=study.wordings(np.flatnonzero(study.known_texts)))
-    grants, about = blind.read(texts, blind.wordings.topics_of(texts.question, texts.answer))
-    raw, labels = joined(grants, study.entitled[unseen], about), rows.labels[unseen]
-    calibration = fit_platt(raw, labels, prior=prior)
-    chances = calibration.apply(raw)
-    return calibration, {
+def metrics_of(labels: Scores, chances: Scores) -> dict[str, float | None]:
+    """Return the figures that a manifest carries."""
+    return {
         "auc": auc(labels, chances),
         "brier": brier(labels, chances),
         "ece": expected_calibration_error(labels, chances),
     }
 
 
-def _known_texts(rows: Rows, seed: int) -> NDArray[np.bool_]:
-    """Return which texts the layers may learn from: the others' answers are of kinds kept out."""
-    random = np.random.default_rng(seed)
-    answers, place = np.unique(rows.answer, axis=0, return_inverse=True)
-    kinds = centres(answers, max(1, len(answers) // ANSWERS_PER_KIND), random)
-    kind = nearest(kinds[None], answers)[:, 0]
-    kept_out = random.random(len(kinds)) < KEPT_OUT_SHARE
-    known: NDArray[np.bool_] = ~kept_out[kind][place]
-    return known if known.any() else ~known
+def _fused(study: Study, told: Told, chosen: NDArray[np.intp]) -> Fusion:
+    rows, topics = study.rows, study.topics.shape[1]
+    labels, weights = rows.labels[chosen], rows.weights[chosen]
+    return fit_fusion(told.take(chosen), study.places[chosen], topics, labels, weights)
 
 
-def _bar(plan: Sequence[str], *, progress: bool) -> "tqdm[None]":
+def _or_all(others: NDArray[np.intp], mine: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the others; where there are none, few texts are all there is."""
+    return others if len(others) else mine
+
+
+def _bar(*, progress: bool) -> "tqdm[None]":
     """Return a bar over the layers' steps to come; shown on a terminal only."""
-    work = sum(schedule_of(name).steps for name in plan)
-    return tqdm(total=work, unit="step", disable=None if progress else True)
+    return tqdm(total=None, unit="step", disable=None if progress else True)

@@ -21,12 +21,13 @@ WINDOW = {"gold": 60, "guest": 20}
 QUESTIONS = ("Can I return my jacket?", "May I send this back?", "Is a return still possible?")
 GRANTS = ("Yes, you can return it.", "Sure, send it back to us.", "A return is possible.")
 REFUSALS = ("No, the return period is over.", "Sorry, it is too late.", "We can't take it back.")
+PASSAGE = "Gold members return within 60 days. Guests have 20."
 
 
-def customer(name: str, segment: str, days: int) -> Customer:
+def customer(name: str, segment: str | None, days: int) -> Customer:
     """Return a customer of the invented domain."""
     history = ("2026-03-02 asked about a late parcel", "2026-05-01 left a review")
-    features: dict[str, Feature] = {"membership": segment, "days_since_purchase": days}
+    features: dict[str, Feature] = {"membership": segment or "none", "days_since_purchase": days}
     return Customer(name, segment, features, history[: days % 3])
 
 
@@ -46,7 +47,8 @@ def _example(who: Customer, chance: random.Random) -> Example:
     assert who.segment is not None
     right = granted == (days <= WINDOW[who.segment])
     answer = chance.choice(GRANTS if granted else REFUSALS)
-    return Example(Pair(chance.choice(QUESTIONS), answer, who), int(right))
+    passage = chance.choice((None, PASSAGE))
+    return Example(Pair(chance.choice(QUESTIONS), answer, who, passage), int(right))
 
 
 @dataclass(frozen=True)

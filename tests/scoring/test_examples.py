@@ -49,7 +49,7 @@ def test_optional_fields_may_be_missing() -> None:
 
 
 def test_a_written_file_is_read_again(tmp_path: Path) -> None:
-    examples = read(line(), line(label=0, customer={"id": "x", "segment": None}))
+    examples = read(line(), line(label=0, customer={"id": "x", "segment": None}, passage="No."))
     write_rows(tmp_path / "g.jsonl", map(as_row, examples))
     with (tmp_path / "g.jsonl").open(encoding="utf-8") as source:
         assert read_examples(source, name="g.jsonl") == examples
@@ -72,6 +72,7 @@ def test_a_written_file_is_read_again(tmp_path: Path) -> None:
         (line(customer={"id": "x", "features": {"a": 10**400}}), "no finite number"),
         (line(question=3), "question is 3"),
         (line(answer=None), "answer is None"),
+        (line(passage=["no"]), "passage is ['no']; expected a string"),
         (line(label=2), "label is 2"),
         (line(label=None), "label is None"),
         (line(label="1"), "label is '1'"),
