@@ -1,14 +1,18 @@
 """Labelled examples: what the scorer learns from, one JSON object a line."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 from scoring.customer import Customer, is_finite
 from scoring.errors import BadCustomer, BadExamples
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -55,21 +59,39 @@ def read_rows(
     source: TextIO, *, name: str, labelled: bool = True
 ) -> Iterator[tuple[dict[str, Any], Example]]:
     """Yield each line as the object that was read and the example it makes."""
+    return read_objects(source, partial(_example, labelled=labelled), name=name)
+
+
+def read_objects(
+    source: TextIO, make: Callable[[dict[str, Any]], T], *, name: str
+) -> Iterator[tuple[dict[str, Any], T]]:
+    """Yield each line's JSON object and what `make` makes of it; `BadExamples` names a bad line."""
     for number, line in enumerate(source, start=1):
         if line.strip():
-            try:
+            with bad_line_named(name, number):
                 row = json.loads(line)
-                yield row, _example(row, labelled=labelled)
-            except (ValueError, BadExamples, BadCustomer) as exc:
-                raise BadExamples(f"{name}, line {number}: {exc}") from exc
+                if not isinstance(row, dict):
+                    raise BadExamples(f"got {type(row).__name__}; expected a JSON object")
+                made = make(row)
+            yield row, made
+
+
+@contextmanager
+def bad_line_named(name: str, number: int) -> Iterator[None]:
+    """Raise what is wrong with a line as `BadExamples` that starts with its file and number."""
+    try:
+        yield
+    except (ValueError, RecursionError, BadExamples, BadCustomer) as exc:
+        raise BadExamples(f"{name}, line {number}: {exc}") from exc
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write one JSON object a line; the file appears whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as out:
+    unfinished = path.with_name(path.name + ".partial")
+    # A half character, which JSON may hold and UTF-8 may not, is written as JSON's own escape.
+    with unfinished.open("w", encoding="utf-8", errors="backslashreplace") as out:
         out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    partial.replace(path)
+    unfinished.replace(path)
 
 
 def as_row(example: Example) -> dict[str, Any]:
@@ -99,11 +121,11 @@ def customer_from_row(
 ) -> Customer:
     """Return the customer of one JSON object with `id`, `segment` and `features`, seen on a day."""
     customer_id, segment, features = row.get("id"), row.get("segment"), row.get("features", {})
-    _expect(isinstance(customer_id, str) and customer_id, "customer.id", "a string", customer_id)
-    _expect(segment is None or isinstance(segment, str), "customer.segment", "a string", segment)
-    _expect(isinstance(features, dict), "customer.features", "an object", features)
+    expect(isinstance(customer_id, str) and customer_id, "customer.id", "a string", customer_id)
+    expect(segment is None or isinstance(segment, str), "customer.segment", "a string", segment)
+    expect(isinstance(features, dict), "customer.features", "an object", features)
     lines = history if isinstance(history, list | tuple) else None
-    _expect(
+    expect(
         lines is not None and all(isinstance(line, str) for line in lines),
         "history",
         "a list of strings",
@@ -112,25 +134,25 @@ def customer_from_row(
     return Customer(str(customer_id), segment, features, tuple(lines or ()), day)
 
 
-def _example(row: object, *, labelled: bool) -> Example:
-    if not isinstance(row, dict):
-        raise BadExamples(f"got {type(row).__name__}; expected a JSON object")
-    _expect(
-        isinstance(row.get("customer"), dict),
-        "customer",
-        "an object with id and features",
-        row.get("customer"),
-    )
+def asked_by(row: Mapping[str, Any]) -> tuple[Customer, datetime | None]:
+    """Return the customer of one line, as they were at its `at`, and that moment."""
+    customer = row.get("customer")
+    expect(isinstance(customer, dict), "customer", "an object with id and features", customer)
+    at = _moment(row.get("at"))
+    day = at.date() if at else None
+    return customer_from_row(row["customer"], row.get("history", ()), day), at
+
+
+def _example(row: Mapping[str, Any], *, labelled: bool) -> Example:
+    customer, at = asked_by(row)
     for field in ("question", "answer"):
-        _expect(isinstance(row.get(field), str), field, "a string", row.get(field))
+        expect(isinstance(row.get(field), str), field, "a string", row.get(field))
     passage = row.get("passage")
-    _expect(passage is None or isinstance(passage, str), "passage", "a string", passage)
+    expect(passage is None or isinstance(passage, str), "passage", "a string", passage)
     label, weight = row.get("label"), row.get("weight", 1.0)
     if labelled or label is not None:
-        _expect(label in (0, 1) and label is not None, "label", "0 or 1", label)
-    _expect(_positive(weight), "weight", "a finite number above 0", weight)
-    at = _moment(row.get("at"))
-    customer = customer_from_row(row["customer"], row.get("history", ()), at.date() if at else None)
+        expect(label in (0, 1) and label is not None, "label", "0 or 1", label)
+    expect(_positive(weight), "weight", "a finite number above 0", weight)
     pair = Pair(row["question"], row["answer"], customer, passage)
     return Example(pair, int(label or 0), at, float(weight))
 
@@ -153,6 +175,7 @@ def _positive(value: object) -> bool:
     )
 
 
-def _expect(holds: object, field: str, expected: str, got: object) -> None:
+def expect(holds: object, field: str, expected: str, got: object) -> None:
+    """Raise `BadExamples` with what was got and expected unless the condition holds."""
     if not holds:
         raise BadExamples(f"{field} is {got!r}; expected {expected}")

@@ -4,7 +4,7 @@ import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import click
 
@@ -118,6 +118,42 @@ def evaluate(source: TextIO, adapters: Path, seed: int, as_json: bool) -> None:
     scorer, champions = _scorer(adapters)
     report = measure(examples, scorer=scorer, champions=champions, seed=seed, name=source.name)
     click.echo(json.dumps(report.as_json(), indent=2) if as_json else report.as_text())
+
+
+@main.command("import-tickets")
+@click.option(
+    "--tickets",
+    "source",
+    type=click.File(encoding="utf-8-sig"),
+    required=True,
+    help="CSV or JSONL; - is stdin.",
+)
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True)
+@click.option(
+    "--format", "kind", type=click.Choice(["csv", "jsonl"]), help="Where no suffix says it."
+)
+def import_tickets(source: TextIO, out: Path, kind: Literal["csv", "jsonl"] | None) -> None:
+    """Turn past tickets with their replies into labelled examples, to train on."""
+    from scoring.encoder import load_encoder
+    from scoring.examples import as_row, write_rows
+    from scoring.mining import mine
+    from scoring.tickets import format_of, read_tickets
+
+    if not out.parent.is_dir():
+        raise BadExamples(f"{out.parent} is no folder; make it, or choose another --out")
+    tickets = read_tickets(source, name=source.name, kind=kind or format_of(source.name))
+    mined = mine(tickets, load_encoder(scorer_base()))
+    write_rows(out, map(as_row, mined.examples))
+    click.echo(
+        f"{out}: {len(tickets)} tickets of {mined.customers} customers, {mined.positives} "
+        f"positives, {mined.negatives} negatives; tickets without a differing reply: "
+        f"{mined.without_negative}"
+    )
+    if not mined.negatives:
+        click.echo(
+            "No negatives: no two customers got opposite replies to questions alike. Training "
+            "needs both labels; add more tickets, or label examples by hand."
+        )
 
 
 # The service

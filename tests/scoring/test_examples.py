@@ -56,11 +56,19 @@ def test_a_written_file_is_read_again(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["g.jsonl"]
 
 
+def test_half_a_character_is_written_and_read_again(tmp_path: Path) -> None:
+    examples = read('{"customer": {"id": "c"}, "question": "\\ud83c", "answer": "🎒", "label": 1}')
+    write_rows(tmp_path / "g.jsonl", map(as_row, examples))
+    with (tmp_path / "g.jsonl").open(encoding="utf-8") as source:
+        assert read_examples(source, name="g.jsonl") == examples
+
+
 @pytest.mark.parametrize(
     ("bad", "expected"),
     [
         ("{", "Expecting property name"),
         ("[1]", "expected a JSON object"),
+        ("[" * 100_000, "recursion"),
         ("NaN", "expected a JSON object"),
         (line(customer=None), "customer is None"),
         (line(customer={"segment": "gold"}), "customer.id"),

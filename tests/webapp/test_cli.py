@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from scoring.examples import read_examples
 from scoring.registry import Registry
 from tests.conftest import run_frugaldesk
 from webapp import Settings
@@ -96,6 +97,56 @@ def test_standard_input_is_read(tmp_path: Path) -> None:
     arguments = ("train", "--examples", "-", "--adapters", str(tmp_path / "a"))
     assert "no examples" in fails(*arguments, given="\n")
     assert "<stdin>, line 1" in fails(*arguments, given="nonsense\n")
+
+
+TICKETS = """customer_id,segment,question,reply,feature.days
+c-1,gold,Can I still return my jacket?,"Sure, send it back to us.",3
+c-2,guest,Can I still return my jacket?,"Sorry, it is too late for a return.",90
+c-2,guest,How do I wash a down sleeping bag?,By hand.,90
+"""
+
+
+def test_import_tickets_writes_examples_and_counts(tmp_path: Path) -> None:
+    source, out = tmp_path / "tickets.csv", tmp_path / "examples.jsonl"
+    source.write_text("\ufeff" + TICKETS, encoding="utf-8")
+    said = run_frugaldesk("import-tickets", "--tickets", str(source), "--out", str(out))
+    assert said == (
+        f"{out}: 3 tickets of 2 customers, 3 positives, 2 negatives; "
+        "tickets without a differing reply: 1\n"
+    )
+    with out.open(encoding="utf-8") as written:
+        examples = read_examples(written, name="examples.jsonl")
+    assert [(each.pair.customer.id, each.label) for each in examples] == [
+        ("c-1", 1),
+        ("c-1", 0),
+        ("c-2", 1),
+        ("c-2", 0),
+        ("c-2", 1),
+    ]
+
+
+def test_import_tickets_says_that_no_negatives_were_found(tmp_path: Path) -> None:
+    source, out = tmp_path / "tickets.txt", tmp_path / "examples.jsonl"
+    source.write_text(TICKETS.replace("Sorry, it is too late for a return.", "Yes, you can."))
+    arguments = ("import-tickets", "--tickets", str(source), "--out", str(out))
+    assert "No negatives" in run_frugaldesk(*arguments, "--format", "csv")
+    assert len(out.read_text().splitlines()) == 3
+
+
+def test_import_tickets_names_what_is_bad_and_writes_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "examples.jsonl"
+    arguments = ("import-tickets", "--tickets", "-", "--out", str(out))
+    assert "--format" in fails(*arguments, given=TICKETS)
+    bad = TICKETS + "c-3,gold,Can I?,,1\n"
+    assert "<stdin>, line 5: reply is None" in fails(*arguments, "--format", "csv", given=bad)
+    assert "<stdin>, line 1" in fails(*arguments, "--format", "jsonl", given=TICKETS)
+    assert "no tickets" in fails(*arguments, "--format", "csv", given="\n")
+    missing = ("--out", str(tmp_path / "none" / "g.jsonl"))
+    assert "is no folder" in fails(*arguments[:3], *missing, given=TICKETS)
+    latin = tmp_path / "latin.csv"
+    latin.write_bytes(TICKETS.replace("hand", "h\u00e4nd").encode("latin-1"))
+    assert "utf-8" in fails("import-tickets", "--tickets", str(latin), *arguments[3:])
+    assert [path.name for path in tmp_path.iterdir()] == ["latin.csv"]
 
 
 def test_an_operator_sets_up_a_tenant_of_their_own(tmp_path: Path) -> None:
