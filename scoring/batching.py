@@ -58,7 +58,7 @@ class Batcher(Generic[Row, Result]):
         job: _Job[Row, Result] = _Job(rows)
         with self._asked:
             self._waiting.append(job)
-            if self._thread is None or not self._thread.is_alive():  # none yet, idle, or forked
+            if self._thread is None or not self._thread.is_alive():  # none yet, or idle
                 self._thread = threading.Thread(target=self._serve, name="batches", daemon=True)
                 self._thread.start()
             self._asked.notify()
@@ -87,7 +87,9 @@ class Batcher(Generic[Row, Result]):
     def _settle(self, batch: Sequence[_Job[Row, Result]]) -> None:
         """Give each job its results or its error."""
         try:
-            results = self._run([row for job in batch for row in job.rows])
+            results = list(self._run([row for job in batch for row in job.rows]))
+            if len(results) != sum(len(job.rows) for job in batch):
+                raise RuntimeError(f"got {len(results)} results; expected one per row")
         except BaseException as exc:
             if len(batch) > 1:
                 for job in batch:

@@ -57,7 +57,8 @@ class Reading:
     """A text that was read alone, without any adapter.
 
     `states` (tokens, dim) are those of [CLS], the text's tokens and [SEP] below the adapted blocks,
-    `vector` (dim,) the mean over the tokens above all blocks, of unit length.
+    the first `STATES_KEPT` of them; `vector` (dim,) is the mean over all tokens above all blocks,
+    of unit length.
     """
 
     states: Tensor
@@ -69,7 +70,7 @@ class Encoder:
 
     `digest` is the sha256 over its weights, `name` where they came from; `blocks` are its
     transformer blocks, of which those from number `adapted` on may carry LoRA; `products` is the
-    type in which they multiply.
+    type in which they multiply; no more than `most_tokens` tokens of a text are read.
     """
 
     def __init__(
@@ -88,34 +89,47 @@ class Encoder:
         self.products = products or fastest_products()
         self.blocks = blocks_of(self.model, self.products)
         self.adapted = max(0, len(self.blocks) - ADAPTED_BLOCKS)
+        self.most_tokens = min(TEXT_TOKENS, int(model.config.max_position_embeddings))
         self._vectors: Recent[NDArray[np.float32]] = Recent(VECTORS_REMEMBERED)
         self._readings: Recent[Reading] = Recent(READINGS_REMEMBERED)
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return `[CLS] text [SEP]` as token ids, each text cut to `TEXT_TOKENS`."""
+        """Return `[CLS] text [SEP]` as token ids, each text cut to `most_tokens`."""
         if not texts:
             return []
-        cut = [_readable(text[: TEXT_TOKENS * CHARACTERS_PER_TOKEN]) for text in texts]
+        cut = [_looked_at(text) for text in texts]
         split = self.tokenizer(
-            cut, add_special_tokens=False, truncation=True, max_length=TEXT_TOKENS - 2
+            cut, add_special_tokens=False, truncation=True, max_length=self.most_tokens - 2
         )["input_ids"]
         start, stop = int(self.tokenizer.cls_token_id), int(self.tokenizer.sep_token_id)
         return [[start, *ids, stop] for ids in split]
 
-    def read(self, texts: Sequence[str]) -> list[Reading]:
-        """Return each text's reading; what was read lately is not read again."""
-        known = self._readings.known(texts)
-        known |= self._read([text for text in dict.fromkeys(texts) if text not in known])
-        return [known[text] for text in texts]
+    def read(self, texts: Sequence[str], *, remembered: bool = True) -> list[Reading]:
+        """Return each text's reading; what was read lately is not read again.
+
+        In bfloat16 a reading differs a little with the texts that are read beside it; with
+        `remembered=False` it depends on `texts` alone.
+        """
+        cut = [_looked_at(text) for text in texts]
+        known = self._readings.known(cut) if remembered else {}
+        new = self._read([text for text in dict.fromkeys(cut) if text not in known])
+        if remembered:
+            self._readings.remember(new)
+            self._vectors.remember({text: reading.vector for text, reading in new.items()})
+        known |= new
+        return [known[text] for text in cut]
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return one unit vector per text, (n, dim): the mean over its tokens, no adapter."""
         if not texts:
             return np.zeros((0, self.dim), dtype=np.float32)
-        known = self._vectors.known(texts)
-        new = self._read([text for text in dict.fromkeys(texts) if text not in known])
-        known |= {text: reading.vector for text, reading in new.items()}
-        return np.stack([known[text] for text in texts])
+        cut = [_looked_at(text) for text in texts]
+        known = self._vectors.known(cut)
+        new = self._read([text for text in dict.fromkeys(cut) if text not in known])
+        vectors = {text: reading.vector for text, reading in new.items()}
+        self._vectors.remember(vectors)
+        known |= vectors
+        return np.stack([known[text] for text in cut])
 
     def _read(self, texts: Sequence[str]) -> dict[str, Reading]:
         rows = self.tokens(texts)
@@ -123,8 +137,6 @@ class Encoder:
         for batch in by_length([len(row) for row in rows], TOKENS_PER_BATCH):
             readings = self._read_batch([rows[index] for index in batch])
             found |= {texts[index]: each for index, each in zip(batch, readings, strict=True)}
-        self._readings.remember(found)
-        self._vectors.remember({text: reading.vector for text, reading in found.items()})
         return found
 
     @torch.inference_mode()
@@ -139,7 +151,8 @@ class Encoder:
         vectors = functional.normalize(span_mean(states, mask), dim=1).numpy()
         kept = below[:, :STATES_KEPT].to(self.products)
         return [
-            Reading(kept[row, : len(ids)].clone(), vectors[row]) for row, ids in enumerate(rows)
+            Reading(kept[row, : len(ids)].clone(), vectors[row].copy())
+            for row, ids in enumerate(rows)
         ]
 
 
@@ -167,12 +180,16 @@ class Recent(Generic[T]):
                 self._kept.popitem(last=False)
 
 
-def _readable(text: str) -> str:
-    """Return the text with `?` for half characters, which JSON may hold and no tokenizer takes."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+def _looked_at(text: str) -> str:
+    """Return as much of a text as may be read, with `?` for half characters.
+
+    JSON may hold those, and no tokenizer takes them.
+    """
+    cut = text[: TEXT_TOKENS * CHARACTERS_PER_TOKEN]
+    return cut.encode("utf-8", "replace").decode("utf-8")
 
 
-def by_length(lengths: Sequence[float], tokens: float) -> list[list[int]]:
+def by_length(lengths: Sequence[int], tokens: int) -> list[list[int]]:
     """Return indices in batches, rows of like length together, shortest first.
 
     A batch has at most `tokens` tokens once its rows are filled up to the longest, or one row.
@@ -182,7 +199,7 @@ def by_length(lengths: Sequence[float], tokens: float) -> list[list[int]]:
     for index in sorted(range(len(lengths)), key=lengths.__getitem__):
         length = lengths[index]
         filled = (len(batches[-1]) + 1) * length if batches else tokens + 1
-        if filled <= SMALL_BATCH or (filled <= tokens and length <= longest):
+        if filled <= tokens and (filled <= SMALL_BATCH or length <= longest):
             batches[-1].append(index)
         else:
             batches.append([index])

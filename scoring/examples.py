@@ -15,6 +15,9 @@ from scoring.errors import BadCustomer, BadExamples
 T = TypeVar("T")
 
 
+MOST_WEIGHT = 1000.0
+
+
 @dataclass(frozen=True)
 class Pair:
     """A question, a candidate answer, and the customer it would be given to.
@@ -152,7 +155,7 @@ def _example(row: Mapping[str, Any], *, labelled: bool) -> Example:
     label, weight = row.get("label"), row.get("weight", 1.0)
     if labelled or label is not None:
         expect(label in (0, 1) and label is not None, "label", "0 or 1", label)
-    expect(_positive(weight), "weight", "a finite number above 0", weight)
+    expect(_weighs(weight), "weight", f"a number above 0, at most {MOST_WEIGHT:g}", weight)
     pair = Pair(row["question"], row["answer"], customer, passage)
     return Example(pair, int(label or 0), at, float(weight))
 
@@ -166,12 +169,12 @@ def _moment(value: object) -> datetime | None:
         raise BadExamples(f"at is {value!r}; expected an ISO 8601 time") from None
 
 
-def _positive(value: object) -> bool:
+def _weighs(value: object) -> bool:
     return (
         isinstance(value, int | float)
         and not isinstance(value, bool)
         and is_finite(value)
-        and value > 0
+        and 0 < value <= MOST_WEIGHT
     )
 
 

@@ -19,7 +19,7 @@ from scoring.topics import Array
 SOURCES = ("layers", "wordings", "rules")
 STIFFNESS = 5.0
 """How strongly a topic is drawn to what holds for all topics."""
-FIRST = (0.5, 1.0, 1.0)
+FIRST = (0.5, 1.5, 1.0)
 """How far the sources are believed before any row: layers are surer of new wordings than right."""
 FIRST_STIFFNESS = 100.0
 ABOUT_STIFFNESS = 30.0
@@ -49,10 +49,11 @@ class Told:
 
 @dataclass(frozen=True)
 class Fusion:
-    """Weights of the sources: `weights` (sources,) for all topics, and by how much each topic's
+    """How far the sources are believed.
 
-    differ, as logarithms, `by_topic` (sources, partitions, topics); `about` (2,) are the weight and
-    the bias of what is told about the question.
+    `weights` (sources,) are for all topics, `by_topic` (sources, partitions, topics) what each
+    topic adds, both as logarithms; `about` (2,) are the weight and the bias of what is told about
+    the question.
     """
 
     weights: Array

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scoring.beliefs import Scores
 from scoring.fusion import Fusion, Told
 from scoring.topics import Array
-from scoring.trees import Bits, Trees, margins
+from scoring.trees import Bits, Trees
 from scoring.wordings import PlainVectors, Wordings
 
 Stored = NDArray[Any]
@@ -57,7 +57,7 @@ class Head:
         """Return raw scores for texts and, row by row, their customers' columns, (n,)."""
         places = self.wordings.topics_of(texts.plain)
         bits = np.concatenate([people, self.wordings.topic_bits(places)], axis=1)
-        rules = margins([self.trees] * len(bits), bits)
+        rules = self.trees.margins(bits)
         read = (texts.pooled @ self.reading.T + self.reading_bias).astype(np.float64)
         return self.fusion.raw(told(read, self.wordings, texts.plain, places, rules), places)
 

@@ -19,7 +19,17 @@ from scoring.encoder import TOKENS_PER_BATCH, Encoder, by_length
 from scoring.examples import Example, as_row
 from scoring.features import CustomerSpace
 from scoring.layers import LINEARS, Lora, lora_names
-from scoring.network import ALPHA, PARTS, PASSAGE, RANK, Parts, pooled, read_parts, tokens_of
+from scoring.network import (
+    ALPHA,
+    ANSWER,
+    PARTS,
+    PASSAGE,
+    RANK,
+    Parts,
+    pooled,
+    read_parts,
+    tokens_of,
+)
 from scoring.segments import SHARED
 from scoring.topics import Array
 from scoring.trees import Bits
@@ -54,13 +64,14 @@ class Rows:
     """The examples made ready once: everything that no adapter changes.
 
     Per distinct text, a question with its answer and the passage behind it: the readings of its
-    `parts` and their `plain` vectors. Per example: its
-    `text`, its `customer` by number, the customer's columns `people`, `labels`, `weights` and
+    `parts`, their `plain` vectors, and its `answer` by number, (texts,). Per example: its `text`
+    and its `customer` by number, the customer's columns `people`, `labels`, `weights` and
     `segments`, (n,) or (n, columns). `data` is the sha256 of the examples.
     """
 
     parts: list[Parts]
     plain: PlainVectors
+    answer: NDArray[np.intp]
     text: NDArray[np.intp]
     customer: NDArray[np.intp]
     people: Bits
@@ -86,10 +97,11 @@ class Rows:
         pairs = [example.pair for example in examples]
         texts = list(dict.fromkeys(pair.texts for pair in pairs))
         place = {text: index for index, text in enumerate(texts)}
-        parts = read_parts(encoder, texts)
+        parts = read_parts(encoder, texts, remembered=False)
         return cls(
             parts=parts,
             plain=PlainVectors.of(parts),
+            answer=np.unique([text[ANSWER] for text in texts], return_inverse=True)[1],
             text=np.array([place[pair.texts] for pair in pairs]),
             customer=np.unique([pair.customer.id for pair in pairs], return_inverse=True)[1],
             people=np.stack([space.encode(pair.customer, lines) for pair in pairs]),
@@ -130,10 +142,9 @@ class Learner:
         return {**factors, "sides": self.sides.detach(), **read}
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over what another learner had learnt; LoRA factors that are not there stay."""
+        """Take over what another learner had learnt."""
         for name, parameter in self.lora.items():
-            if name in tensors:
-                parameter.data.copy_(tensors[name])
+            parameter.data.copy_(tensors[name])
         self.sides.data.copy_(tensors["sides"])
         for name, tensor in self.reading.state_dict().items():
             tensor.copy_(tensors[f"reading.{name}"])

@@ -102,7 +102,7 @@ def granting_reader(encoder: Encoder) -> ReadGranting:
         odds = dict.fromkeys(distinct, 0.0)
         blocks = [distinct[start : start + BLOCK] for start in range(0, len(distinct), BLOCK)]
         for block in tqdm(blocks, desc="reading replies", leave=False, disable=None):
-            read = learner.read(read_parts(encoder, block))[:, 0]
+            read = learner.read(read_parts(encoder, block, remembered=False))[:, 0]
             odds |= zip(block, read.tolist(), strict=True)
         return np.array([odds[text] for text in texts], dtype=np.float64)
 

@@ -12,14 +12,21 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from scoring.encoder import Encoder, Reading, span_mean
+from scoring.encoder import (
+    CHARACTERS_PER_TOKEN,
+    STATES_KEPT,
+    TEXT_TOKENS,
+    Encoder,
+    Reading,
+    span_mean,
+)
 from scoring.layers import Lora, LoraRows
 
 RANK = 8
 ALPHA = 16.0
 
 PARTS = ("question", "answer", "passage")
-STATES = (64, 128, 128)
+STATES = (64, STATES_KEPT, STATES_KEPT)
 """How many states each part has at most, so that no long text can push the others out."""
 
 QUESTION, ANSWER, PASSAGE = range(3)
@@ -28,29 +35,39 @@ Parts = Sequence[Sequence[Reading]]
 """A question, its answer and, where there is one, the passage behind it: each as the readings of
 its pieces, of which the question has one, and the others one per sentence."""
 
-_SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？؟])\s*|\s*\n\s*")
+_SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？؟])|\n")
 _MOST_SENTENCES = 16
+_MOST_CHARACTERS = 8 * TEXT_TOKENS * CHARACTERS_PER_TOKEN
 
 
 def sentences(text: str) -> list[str]:
-    """Return a text's sentences, at least one; what goes beyond 16 stays in the last."""
-    found = [part for part in _SENTENCE_END.split(text, _MOST_SENTENCES - 1) if part.strip()]
-    return found or [text]
+    """Return a text's sentences, at least one; what goes beyond 16 stays in the last.
+
+    Only the beginning of a very long text is looked at: no more of it is read.
+    """
+    split = _SENTENCE_END.split(text[:_MOST_CHARACTERS], _MOST_SENTENCES - 1)
+    return [part.strip() for part in split if part.strip()] or [""]
 
 
-def read_parts(encoder: Encoder, texts: Sequence[Sequence[str]]) -> list[Parts]:
-    """Return the readings of questions with their answers; what several share is read once."""
+def read_parts(
+    encoder: Encoder, texts: Sequence[Sequence[str]], *, remembered: bool = True
+) -> list[Parts]:
+    """Return the readings of questions with their answers; what several share is read once.
+
+    With `remembered=False` nothing depends on what was read before.
+    """
     pieces = [[[text[0]], *(sentences(part) for part in text[1:])] for text in texts]
     distinct = sorted({piece for parts in pieces for part in parts for piece in part})
-    read = dict(zip(distinct, encoder.read(distinct), strict=True))
+    read = dict(zip(distinct, encoder.read(distinct, remembered=remembered), strict=True))
     return [[[read[piece] for piece in part] for part in parts] for parts in pieces]
 
 
 @dataclass(frozen=True)
 class Joined:
-    """A batch of texts side by side: `states` (n, length, dim); of each, (n, length), whether it is
+    """A batch of texts, the parts of each side by side.
 
-    real (`mask`), the number of its `part`, and whether it is a word of the answer (`in_answer`).
+    `states` are (n, length, dim); `mask` (n, length) says which are real, `part` (n, length) has
+    the number of each one's part, and `in_answer` (n, length) says which are words of the answer.
     """
 
     states: Tensor
@@ -92,16 +109,17 @@ def join(rows: Sequence[Parts]) -> Joined:
 
 
 def _words(piece: Reading) -> Tensor:
-    """Return which states are of words: all but the first and the last, [CLS] and [SEP]."""
+    """Return which states are of words: all but the first, [CLS], and the last, [SEP]."""
     words = torch.ones(len(piece.states), dtype=torch.bool)
     words[0] = words[-1] = False
     return words
 
 
 def pool(below_last: Tensor, first: Tensor, in_answer: Tensor) -> Tensor:
-    """Return a row's vector, (n, 2 * dim): the mean over the answer's words below the last block,
+    """Return one vector per row, (n, 2 * dim).
 
-    (n, length, dim), and the first state above it, (n, dim).
+    It is the mean over the answer's words below the last block, of (n, length, dim), beside the
+    first state above it, (n, dim).
     """
     return torch.cat([span_mean(below_last, in_answer), first], dim=1)
 

@@ -12,9 +12,9 @@ from scoring.topics import Array, nearest, one_hot
 from scoring.trees import RATE, Bits, Trees, grow
 from scoring.wordings import Wordings, beside, fit_wordings
 
-ROUNDS = 3
+ROUNDS = 2
 CUSTOMER_FOLDS = 5
-FOLD_TREES = 100
+FOLD_TREES = 400
 
 TEXT_FOLDS = 3
 
@@ -62,7 +62,7 @@ class Study:
             seed=seed,
         )
         for _ in range(ROUNDS):
-            entitled = study.judged_unseen(seed)
+            entitled = study.judged_unseen()
             beliefs = after_labels(read, rows.text, rows.labels, rows.weights, entitled)
             study = replace(study, entitled=entitled, beliefs=beliefs)
         return study
@@ -90,15 +90,14 @@ class Study:
             rate=rate,
         )
 
-    def judged_unseen(self, seed: int) -> Scores:
+    def judged_unseen(self) -> Scores:
         """Return each row's log odds of entitlement, from rules that did not see its customer."""
         people = int(self.rows.customer.max()) + 1
-        fold = (np.random.default_rng(seed).permutation(people) % CUSTOMER_FOLDS)[
-            self.rows.customer
-        ]
+        order = np.random.default_rng(self.seed).permutation(people)
+        fold = (order % CUSTOMER_FOLDS)[self.rows.customer]
         out = np.zeros(len(fold))
         for number in range(min(CUSTOMER_FOLDS, people) if people > 1 else 0):
-            rules = self.rules(np.flatnonzero(fold != number), FOLD_TREES, seed)
+            rules = self.rules(np.flatnonzero(fold != number), FOLD_TREES, self.seed)
             out[fold == number] = rules.margins(self.bits[fold == number])
         return out
 
@@ -111,7 +110,6 @@ class Study:
 
 def _folds(rows: Rows, seed: int) -> NDArray[np.intp]:
     """Return the fold of each text, (texts,): the same answer is always in one."""
-    answers, place = np.unique(rows.plain.answer, axis=0, return_inverse=True)
-    order = np.random.default_rng(seed).permutation(len(answers))
-    fold: NDArray[np.intp] = (order % TEXT_FOLDS)[place]
+    order = np.random.default_rng(seed).permutation(int(rows.answer.max()) + 1)
+    fold: NDArray[np.intp] = (order % TEXT_FOLDS)[rows.answer]
     return fold

@@ -33,7 +33,7 @@ from scoring.errors import BadAdapter, BadExamples
 from scoring.examples import Example
 from scoring.features import CustomerSpace
 from scoring.fusion import Fusion, Told, fit_fusion
-from scoring.head import Head
+from scoring.head import Head, told
 from scoring.history import words_of
 from scoring.learning import Learner, Rows, Schedule, fit_layers, lora_config
 from scoring.metrics import auc, brier, expected_calibration_error
@@ -51,17 +51,17 @@ log = logging.getLogger(__name__)
 MIN_EXAMPLES = 100
 """A segment with fewer examples than this, or one class only, falls back to the shared adapter."""
 
-SHARED_TREES = 200
+SHARED_TREES = 400
 SEGMENT_TREES = 24
 SEGMENT_RATE = 0.05
 
-SHARED_SCHEDULE = Schedule(steps=200, rate=5e-4, reading_rate=2e-3)
+SHARED_SCHEDULE = Schedule(steps=140, rate=5e-4, reading_rate=2e-3)
 SEGMENT_SCHEDULE = Schedule(steps=8, rate=1e-4, reading_rate=3e-4, pull=1e-3)
 
 
 @dataclass(frozen=True)
 class TrainedAdapter:
-    """One adapter that was trained and stored; metrics are on answers and customers not seen."""
+    """One adapter that was trained and stored; its metrics are of `Unseen` rows."""
 
     version: str
     segment: str
@@ -158,9 +158,10 @@ def _by_segment(examples: Sequence[Example]) -> Counter[str]:
 
 @dataclass(frozen=True)
 class Unseen:
-    """How the sources are fused, and the raw score of each row, (n,), where no source, nor the
+    """How the sources are fused, and each row's raw score, (n,), where its answer was not seen.
 
-    fusion, had seen its answer or its customer.
+    The rules had not seen its customer either. Where one segment is trained alone, only its own
+    steps had not seen the answer: what the shared adapter had seen is not known.
     """
 
     fusion: Fusion
@@ -199,25 +200,25 @@ class Run:
         """Return how many steps the layers will take for the adapters of this plan."""
         folds = [len(study.fold) - np.sum(study.fold == each) for each in range(TEXT_FOLDS)]
         texts = [len(np.unique(study.rows.text[study.rows.of(name)])) for name in plan]
-        unseen = sum(schedule_of(plan[0]).steps_over(int(count)) for count in folds)
+        unseen = sum(schedule_of(plan[0]).steps_over(int(count)) for count in folds if count)
         planned = zip(plan, texts, strict=True)
         return unseen + sum(schedule_of(name).steps_over(count) for name, count in planned)
 
     def unseen(self, study: Study, segment: str | None, bar: "tqdm[None]") -> Unseen:
         """Find out what is told of rows whose answer and customer nothing had seen."""
         shared = None if segment is None else self._shared()
-        told = self._told_unseen(study, shared, schedule_of(segment or SHARED), bar)
+        sources = self._told_unseen(study, shared, schedule_of(segment or SHARED), bar)
         if shared is not None:
             fusion = shared.head.fusion
-            return Unseen(fusion, fusion.raw(told, study.places))
+            return Unseen(fusion, fusion.raw(sources, study.places))
         fold, raw = study.fold[study.rows.text], np.zeros(len(study.places))
         for number in range(TEXT_FOLDS):
             mine = np.flatnonzero(fold == number)
             others = _or_all(np.flatnonzero(fold != number), mine)
             if len(mine):
-                fusion = _fused(study, told, others)
-                raw[mine] = fusion.raw(told.take(mine), study.places[mine])
-        return Unseen(_fused(study, told, np.arange(len(raw))), raw)
+                fusion = _fused(study, sources, others)
+                raw[mine] = fusion.raw(sources.take(mine), study.places[mine])
+        return Unseen(_fused(study, sources, np.arange(len(raw))), raw)
 
     def _told_unseen(
         self, study: Study, shared: Adapter | None, schedule: Schedule, bar: "tqdm[None]"
@@ -256,7 +257,7 @@ class Run:
         trees = self._rules(study, chosen, shared)
         head = Head(weight.numpy(), bias.numpy(), wordings, trees, unseen.fusion)
         prior = None if shared is None else shared.calibration
-        calibration = fit_platt(unseen.raw[chosen], rows.labels[chosen], prior=prior)
+        calibration = self._calibrated(study, chosen, head, learner, unseen, prior)
         customers = len(np.unique(rows.customer[chosen]))
         manifest = Manifest(
             segment=name,
@@ -276,6 +277,28 @@ class Run:
         version = self.registry.add(manifest, stored)
         seconds = time.perf_counter() - started
         return TrainedAdapter(version, name, len(chosen), customers, manifest.metrics, seconds)
+
+    def _calibrated(
+        self,
+        study: Study,
+        chosen: NDArray[np.intp],
+        head: Head,
+        learner: Learner,
+        unseen: Unseen,
+        prior: Calibration | None,
+    ) -> Calibration:
+        """Return the calibration of rows whose answers were seen, and as many unseen ones.
+
+        In service there are both: macros and what agents write again and again, and new drafts. No
+        row's customer was seen by the rules that judge it.
+        """
+        rows, places = study.rows, study.places[chosen]
+        texts, where = np.unique(rows.text[chosen], return_inverse=True)
+        read = learner.read([rows.parts[text] for text in texts])[where]
+        plain = rows.plain.take(rows.text[chosen])
+        seen = told(read, head.wordings, plain, places, study.entitled[chosen])
+        raw = np.concatenate([unseen.raw[chosen], head.fusion.raw(seen, places)])
+        return fit_platt(raw, np.tile(rows.labels[chosen], 2), prior=prior)
 
     def _start(self, shared: Adapter | None) -> Learner:
         """Return a learner that reads as the shared adapter does, or as the stored start."""
@@ -354,10 +377,10 @@ def metrics_of(labels: Scores, chances: Scores) -> dict[str, float | None]:
     }
 
 
-def _fused(study: Study, told: Told, chosen: NDArray[np.intp]) -> Fusion:
+def _fused(study: Study, sources: Told, chosen: NDArray[np.intp]) -> Fusion:
     rows, topics = study.rows, study.topics.shape[1]
     labels, weights = rows.labels[chosen], rows.weights[chosen]
-    return fit_fusion(told.take(chosen), study.places[chosen], topics, labels, weights)
+    return fit_fusion(sources.take(chosen), study.places[chosen], topics, labels, weights)
 
 
 def _or_all(others: NDArray[np.intp], mine: NDArray[np.intp]) -> NDArray[np.intp]:

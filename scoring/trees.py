@@ -7,7 +7,6 @@ Source: Friedman, Greedy Function Approximation: A Gradient Boosting Machine, 20
 gain is Chen and Guestrin, XGBoost, 2016.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,42 +44,20 @@ class Trees:
         return len(self.columns)
 
     def margins(self, bits: Bits) -> Array:
-        """Return the sum over the trees for each row of bits, (n,)."""
-        return margins([self] * len(bits), bits)
+        """Return the sum over the trees for each row of bits (n, columns), (n,)."""
+        tree = np.arange(len(self))[None, :]
+        known, person = _and_false(bits), np.arange(len(bits))[:, None]
+        node = np.zeros((len(bits), len(self)), int)
+        for _ in range(DEPTH):
+            node = 2 * node + 1 + known[person, self.columns[tree, node]]
+        total: Array = self.values[tree, node - self.columns.shape[1]].sum(1, dtype=np.float64)
+        return total
 
     def and_then(self, more: "Trees") -> "Trees":
         """Return these trees followed by others."""
         return Trees(
             np.concatenate([self.columns, more.columns]), np.concatenate([self.values, more.values])
         )
-
-
-def margins(trees: Sequence[Trees], bits: Bits) -> Array:
-    """Return for each row of bits (n, columns) the sum over that row's own trees, (n,)."""
-    out = np.zeros(len(bits))
-    groups: dict[int, list[int]] = {}
-    for row, grown in enumerate(trees):
-        groups.setdefault(len(grown), []).append(row)
-    for count, rows in groups.items():
-        if count:
-            out[rows] = _walked([trees[row] for row in rows], bits[rows])
-    return out
-
-
-def _walked(trees: Sequence[Trees], bits: Bits) -> Array:
-    """Return the sums for rows whose trees are equally many."""
-    same = all(grown is trees[0] for grown in trees)
-    chosen = trees[:1] if same else trees
-    columns = np.stack([grown.columns for grown in chosen])  # (n or 1, trees, nodes)
-    values = np.stack([grown.values for grown in chosen])
-    row = np.zeros((len(bits), 1), int) if same else np.arange(len(bits))[:, None]
-    tree = np.arange(columns.shape[1])[None, :]
-    known, person = _and_false(bits), np.arange(len(bits))[:, None]
-    node = np.zeros((len(bits), columns.shape[1]), int)
-    for _ in range(DEPTH):
-        node = 2 * node + 1 + known[person, columns[row, tree, node]]
-    total: Array = values[row, tree, node - columns.shape[2]].sum(1, dtype=np.float64)
-    return total
 
 
 def no_trees() -> Trees:

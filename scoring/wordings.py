@@ -28,8 +28,8 @@ ELSEWHERE = 0.1
 """What a sentence said on another topic counts, beside 1 on the same one."""
 DOUBT = 0.1
 """The variance of what is believed of a text, beside 1 for what its sentences may say."""
-MOST_SAID = 3000
-"""How many texts are remembered; of more, as many are drawn."""
+MOST_SAID = 4000
+"""How many sentences of answers are remembered at most; of more, texts are drawn."""
 FOLDS, ANSWERS_PER_KIND = 5, 4
 SURE = 0.5
 """What is believed less firmly than this does not say how far evidence may be trusted."""
@@ -147,7 +147,9 @@ def find_topics(plain: PlainVectors, seed: int) -> Array:
 def fit_wordings(topics: Array, plain: PlainVectors, beliefs: Beliefs, seed: int) -> Wordings:
     """Return what best tells what is believed of these texts, over their topics."""
     random = np.random.default_rng(seed)
-    kept = np.sort(random.permutation(len(plain.question))[:MOST_SAID])
+    order = random.permutation(len(plain.question))
+    sentences = np.bincount(plain.owner)[order].cumsum()
+    kept = np.sort(order[: max(1, int((sentences <= MOST_SAID).sum()))])
     remembered = plain.take(kept)
     on = nearest(topics, beside(remembered.question, remembered.answer)).astype(np.int16)
     said_on = on[remembered.owner]

@@ -86,6 +86,7 @@ def test_half_a_character_is_written_and_read_again(tmp_path: Path) -> None:
         (line(label="1"), "label is '1'"),
         (line(weight=0), "weight is 0"),
         (line(weight=-1), "weight is -1"),
+        (line(weight=1001), "weight is 1001; expected a number above 0, at most 1000"),
         (line(weight=True), "weight is True"),
         (line(weight=10**400), "weight is 1000"),
         (line(at="yesterday"), "at is 'yesterday'"),

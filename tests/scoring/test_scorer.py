@@ -239,7 +239,7 @@ def test_any_text_gets_a_score(
         ("2.5 kg are fine.", ["2.5 kg are fine."]),
         ("نعم؟ لا", ["نعم؟", "لا"]),
         ("", [""]),
-        (" \n ", [" \n "]),
+        (" \n ", [""]),
     ],
 )
 def test_answers_are_read_by_sentence(text: str, expected: list[str]) -> None:
@@ -248,6 +248,7 @@ def test_answers_are_read_by_sentence(text: str, expected: list[str]) -> None:
 
 def test_a_text_of_very_many_sentences_keeps_its_rest_in_the_last() -> None:
     text = "Yes. " * 1000
+    assert len(sentences(" " * 100_000)) == 1
     found = sentences(text)
     assert len(found) == 16
     assert "".join(found).replace(" ", "") == text.replace(" ", "")
@@ -337,15 +338,15 @@ def test_a_thousand_swaps_under_load_never_give_a_score_from_another_version(
     for version in versions:
         scorer.load(version)
     expected = {v: values(scorer.score(pairs, {"shared": v})) for v in versions}
-    for one, other in combinations(versions, 2):  # no version's scores can pass for another's
-        apart = np.abs(np.subtract(expected[one], expected[other]))
-        assert apart.max() > 3 * WITHIN_BF16
+    apart = [np.abs(np.subtract(expected[a], expected[b])) for a, b in combinations(versions, 2)]
+    telling = np.flatnonzero(np.min(apart, axis=0) > 3 * WITHIN_BF16).tolist()
+    assert telling, "no version's score may pass for another's"
     stop, checked, refused = threading.Event(), Counter[str](), Counter[str]()
 
     def check(number: int) -> None:
         chance = random.Random(number)
         while not stop.is_set():
-            version, at = chance.choice(versions), chance.randrange(len(pairs))
+            version, at = chance.choice(versions), chance.choice(telling)
             try:
                 (got,) = scorer.score([pairs[at]], {"shared": version})
             except BadAdapter:
@@ -365,7 +366,7 @@ def test_a_thousand_swaps_under_load_never_give_a_score_from_another_version(
             stop.set()
         for each in checks:
             each.result()
-    assert set(checked) == set(versions)
+    assert set(checked) == set(refused) == set(versions)
     assert scorer.loaded == set(versions)
 
 

@@ -11,7 +11,8 @@ from scoring.errors import BadAdapter, BadExamples
 from scoring.examples import Example, Pair, as_row, write_rows
 from scoring.registry import Registry
 from scoring.scorer import Scorer
-from scoring.training import MIN_EXAMPLES, falling_back, train, trained_segments
+from scoring.study import TEXT_FOLDS
+from scoring.training import MIN_EXAMPLES, Run, falling_back, train, trained_segments
 from tests.conftest import run_frugaldesk
 from tests.scoring.conftest import CREATED, Trained, returns
 
@@ -56,6 +57,30 @@ def test_the_same_examples_and_seed_give_the_same_versions_in_any_process(tmp_pa
         run_frugaldesk("train", *files, PYTHONHASHSEED=order)
         champions.append(Registry(adapters).champions())
     assert champions[0] == champions[1]
+
+
+def test_what_was_read_before_does_not_change_a_version(encoder: Encoder, tmp_path: Path) -> None:
+    examples = returns(60, customers=12, seed=5)
+
+    def version(folder: str) -> str:
+        registry = Registry(tmp_path / folder)
+        train(examples, encoder=encoder, registry=registry, progress=False, created=CREATED)
+        return registry.champions()["shared"]
+
+    first = version("before")
+    encoder.read(["Sure, send it back to us.", "May I send this back?"])
+    assert version("after") == first
+
+
+def test_the_same_answer_is_never_on_both_sides_of_a_fold(encoder: Encoder, tmp_path: Path) -> None:
+    examples = returns(60, customers=12, seed=5)
+    study = Run(encoder, Registry(tmp_path), 0, CREATED).study(examples, None)
+    folds: dict[str, set[int]] = {}
+    for example, text in zip(examples, study.rows.text, strict=True):
+        folds.setdefault(example.pair.answer, set()).add(int(study.fold[text]))
+    assert len(folds) == 6
+    assert all(len(found) == 1 for found in folds.values())
+    assert len(set.union(*folds.values())) == TEXT_FOLDS
 
 
 def test_one_segment_is_trained_from_the_shared_champion(
