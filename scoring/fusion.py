@@ -17,7 +17,7 @@ from scoring.beliefs import Scores
 from scoring.topics import Array
 
 SOURCES = ("layers", "wordings", "rules")
-STIFFNESS = 5.0
+STIFFNESS = 20.0
 """How strongly a topic is drawn to what holds for all topics."""
 FIRST = (0.5, 1.5, 1.0)
 """How far the sources are believed before any row: layers are surer of new wordings than right."""

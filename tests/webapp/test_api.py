@@ -76,7 +76,7 @@ def cursor(*place: Any) -> str:
 
 
 def put_customer(api: httpx.Client, external_id: str, **features: Any) -> None:
-    """Add a silver customer of the EU with ordinary features, save for those given."""
+    """Add a customer of the EU, silver and with ordinary features, save for those given."""
     ordinary = {
         "membership": "silver",
         "days_since_purchase": 5,
@@ -108,12 +108,12 @@ def test_the_same_ticket_gets_another_verdict_for_another_customer(api: httpx.Cl
 
 
 def test_a_suggestion_carries_everything_formats_promises(api: httpx.Client) -> None:
-    put_customer(api, "v-fresh", days_since_purchase=3)
-    made = ask(api, "v-fresh").json()
+    put_customer(api, "v-gold", membership="gold", days_since_purchase=3)
+    made = ask(api, "v-gold").json()
     assert made["status"] == "suggested"
     assert made["score"] >= made["threshold"]
-    assert (made["source"], made["model"], made["segment"]) == ("macro", "macros", "silver")
-    assert made["adapter"].split("@")[0] in ("silver", "shared")
+    assert (made["source"], made["model"], made["segment"]) == ("macro", "macros", "gold")
+    assert made["adapter"].split("@")[0] in ("gold", "shared")
     assert made["cost_usd"] == "0"
     (step,) = made["steps"]
     assert step["accepted"]
@@ -134,8 +134,8 @@ def test_what_no_macro_answers_is_escalated_with_the_best_candidate_marked(
 
 
 def test_feedback_is_stored_and_an_edit_needs_its_text(api: httpx.Client) -> None:
-    put_customer(api, "v-fresh", days_since_purchase=3)
-    made = ask(api, "v-fresh", {"subject": "Return", "body": RETURN["body"]}).json()
+    put_customer(api, "v-gold", membership="gold", days_since_purchase=3)
+    made = ask(api, "v-gold", {"subject": "Return", "body": RETURN["body"]}).json()
     address = f"/api/v1/suggestions/{made['id']}/feedback"
     refused = api.post(address, json={"action": "edited"})
     assert refused.status_code == 409
