@@ -316,14 +316,14 @@ def unlike_versions(encoder: Encoder, registry: Registry, version: str) -> list[
     """Return three versions that differ in all that scores: factors, head and calibration."""
     manifest, files = registry.read(version, encoder.digest)
     made = []
-    for number, (factor, shift) in enumerate(((1.0, 0.0), (-1.0, 1.5), (0.0, -1.5))):
+    for number, (factor, shift) in enumerate(((1.0, 0.0), (-1.0, 2.0), (0.0, -2.0))):
         weights = {name: factor * each for name, each in load(files[WEIGHTS]).items()}
         head = load(files[HEAD])
         head["reading_bias"] = head["reading_bias"] + shift
         moved = {
             WEIGHTS: save(weights),
             HEAD: save(head),
-            CALIBRATION: Calibration(1.0, shift).as_json().encode(),
+            CALIBRATION: Calibration(0.3, shift).as_json().encode(),
         }
         named = replace(manifest, segment=f"version {number}")
         made.append(registry.add(named, {**files, **moved}))
