@@ -156,7 +156,7 @@ def read_adapter(version: str, encoder: Encoder, registry: Registry) -> Adapter:
     _, stored = registry.read(version, encoder.digest)
     try:
         return _read(version, stored, encoder)
-    except (KeyError, ValueError, TypeError) as exc:
+    except (KeyError, ValueError, TypeError, RuntimeError) as exc:
         folder = registry.folder(version)
         raise BadAdapter(
             f"{folder}: its files are not what this version reads ({exc!r}); train it again"

@@ -186,7 +186,8 @@ class Run:
         shared = None if segment is None else self._shared()
         customers = [example.pair.customer for example in examples]
         words = words_of(customers)
-        lines = dict(zip(words, self.encoder.embed(words), strict=True))
+        read = self.encoder.read(words, remembered=False)
+        lines = {line: reading.vector for line, reading in zip(words, read, strict=True)}
         if shared is None:
             space = CustomerSpace.fit(customers, lines, self.encoder.dim, self.seed)
             rows = Rows.prepare(examples, self.encoder, space, lines)

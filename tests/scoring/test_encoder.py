@@ -102,3 +102,23 @@ def test_any_distilbert_folder_can_be_trained_on_and_scored_with(
     scores = scorer.score([example.pair for example in examples], registry.champions())
     assert all(0 <= score.value <= 1 for score in scores)
     assert registry.check(adapter.version, base.digest).base == "base"
+
+
+def test_a_base_of_few_positions_and_layers_reads_long_texts(
+    encoder: Encoder, tmp_path: Path
+) -> None:
+    config = DistilBertConfig(
+        vocab_size=len(encoder.tokenizer),
+        dim=24,
+        n_heads=2,
+        hidden_dim=48,
+        n_layers=1,
+        max_position_embeddings=32,
+    )
+    DistilBertModel(config).save_pretrained(tmp_path)
+    encoder.tokenizer.save_pretrained(tmp_path)
+    base = load_encoder(str(tmp_path))
+    short, long = base.read(["Yes.", "no " * 1000])
+    assert len(short.states) == 4
+    assert len(long.states) == 32
+    assert np.isfinite(long.vector).all()

@@ -209,6 +209,16 @@ def test_an_adapter_of_another_make_is_an_error_that_names_it(
         read_adapter(version, encoder, copied)
 
 
+def test_factors_of_another_shape_are_an_error_that_names_the_adapter(
+    encoder: Encoder, trained: Trained, copied: Registry
+) -> None:
+    manifest, files = copied.read(trained.champions["gold"], encoder.digest)
+    uneven = {name: torch.zeros(3, 5 + n) for n, name in enumerate(load(files[WEIGHTS]))}
+    version = copied.add(manifest, {**files, WEIGHTS: save(uneven)})
+    with pytest.raises(BadAdapter, match=version):
+        read_adapter(version, encoder, copied)
+
+
 def test_unloading_and_loading_again_gives_the_same_scores(
     trained: Trained, scorer: Scorer, pairs: list[Pair]
 ) -> None:
