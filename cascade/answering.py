@@ -46,9 +46,10 @@ ScoreAnswers = Callable[[Sequence[str]], Sequence[Scored]]
 class Step:
     """What became of one tier.
 
-    `answer` is the tier's best-scored candidate; it is None unless it was scored. `cost` is in US
-    dollars, and `cost_estimated` says that a part of it is an upper bound. `error` says why the
-    tier gave no answer, or is None.
+    `answer` is the tier's best-scored candidate; it is None unless it was scored. `score` is the
+    chance that it is right: the scorer's, by the tier's calibration. `cost` is in US dollars, and
+    `cost_estimated` says that a part of it is an upper bound. `error` says why the tier gave no
+    answer, or is None.
     """
 
     tier: int
@@ -133,7 +134,7 @@ def answer(
         try:
             tariff = run.allowed(tier, _total(steps))
             step, texts = run.drafted(step, tariff)
-            step = run.judged(step, texts)
+            step = run.judged(step, tier, texts)
         except ScorerFailed as exc:
             step, scorer_works = replace(step, error=_first_line(exc)), False
         except CascadeError as exc:
@@ -212,19 +213,19 @@ class _Run:
         texts = tuple(text for text in drafts.texts if text.strip())
         return _billed(step, tariff, drafts.usage, lost, candidates=len(texts)), texts
 
-    def judged(self, step: Step, texts: tuple[str, ...]) -> Step:
+    def judged(self, step: Step, tier: Tier, texts: tuple[str, ...]) -> Step:
         """The step with its best-scored candidate, accepted or not."""
         if not texts:
             return step
         scores = self._scores(texts)
         place = max(range(len(texts)), key=lambda each: scores[each].value)
-        best = scores[place]
+        chance = float(tier.chances(scores[place].value))
         return replace(
             step,
             answer=texts[place],
-            score=best.value,
-            adapter=best.adapter,
-            accepted=best.value >= step.threshold,
+            score=chance,
+            adapter=scores[place].adapter,
+            accepted=chance >= step.threshold,
         )
 
     def _provider(self, tier: Tier) -> Provider:

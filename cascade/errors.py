@@ -16,6 +16,14 @@ class BadPolicy(CascadeError):
     """A policy cannot be run as written."""
 
 
+class BadOutcomes(CascadeError):
+    """Recorded outcomes cannot be read or used as asked; the message names file and line."""
+
+
+class Infeasible(CascadeError):
+    """No policy keeps to what was asked for; the message names the nearest that can be had."""
+
+
 class BadPrices(CascadeError):
     """A price table cannot be read, or says two things about one model and day."""
 

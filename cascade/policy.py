@@ -3,9 +3,13 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
-from typing import Literal, TypeGuard, cast, get_args
+from itertools import pairwise
+from typing import Any, Literal, TypeGuard, cast, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from cascade.errors import BadPolicy
 from cascade.pricing import dollars
@@ -17,20 +21,28 @@ OTHER_SEGMENTS = "*"
 """The key in `Budgets.per_segment_day` for every segment that has none of its own."""
 
 
+Knots = tuple[tuple[float, float], ...]
+"""Points (score, chance), both rising, between which a score's chance lies on straight lines."""
+
+
 @dataclass(frozen=True)
 class Tier:
-    """One model of the chain and the score from which its answer is accepted, per segment.
+    """One model of the chain and the chance of being right from which its answer is accepted.
+
+    A score is that chance itself, unless the tier has a `calibration`, which says for this model's
+    scores what they are worth. Segments may have thresholds of their own.
 
     >>> Tier("gpt-4o-mini", "llm", 0.8, {"guest": 0.9}).threshold_for("guest")
     0.9
 
-    Raises `BadPolicy` for a threshold outside [0, 1].
+    Raises `BadPolicy` for a threshold outside [0, 1], or knots that don't rise within [0, 1].
     """
 
     model: str
     source: Source
     threshold: float
     segment_thresholds: Mapping[str, float] = field(default_factory=dict)
+    calibration: Knots = ()
 
     def __post_init__(self) -> None:
         if not self.model:
@@ -40,6 +52,16 @@ class Tier:
             raise BadPolicy(f"tier {self.model!r} has source {self.source!r}; expected {expected}")
         for value in (self.threshold, *self.segment_thresholds.values()):
             _check_threshold(self.model, value)
+        _check_knots(self.model, self.calibration)
+
+    def chances(self, scores: ArrayLike) -> NDArray[np.float64]:
+        """The chances of being right that scores (n,) stand for, (n,)."""
+        given = np.asarray(scores, dtype=np.float64)
+        if not self.calibration:
+            return given
+        known, worth = np.array(self.calibration, dtype=np.float64).T
+        worths: NDArray[np.float64] = np.interp(given, known, worth)
+        return worths
 
     def threshold_for(self, segment: str | None) -> float:
         """The segment's own threshold where it has one, else the tier's."""
@@ -72,25 +94,43 @@ class Budgets:
 
 
 @dataclass(frozen=True)
+class Instead:
+    """For a share of all tickets, in (0, 1), these tiers are asked instead of the policy's own."""
+
+    share: float
+    tiers: tuple["Tier", ...]
+
+    def __post_init__(self) -> None:
+        if not _is_number(self.share) or not 0 < self.share < 1:
+            raise BadPolicy(f"a share of {self.share!r} of the tickets; expected one in (0, 1)")
+        _check_chain(self.tiers)
+
+
+@dataclass(frozen=True)
 class Policy:
     """The chain of tiers in the order they are asked, the budgets, and seconds per ticket.
 
+    With `instead` a share of the tickets goes another way, so that the mix hits a budget exactly.
     Raises `BadPolicy` for an empty chain, a model that occurs twice, or no time.
     """
 
     tiers: tuple[Tier, ...]
     budgets: Budgets = field(default_factory=Budgets)
     deadline_s: float = 30.0
+    instead: Instead | None = None
 
     def __post_init__(self) -> None:
-        if not self.tiers:
-            raise BadPolicy("the policy has no tiers; name at least one model")
-        models = [tier.model for tier in self.tiers]
-        twice = next((model for model in models if models.count(model) > 1), None)
-        if twice is not None:
-            raise BadPolicy(f"model {twice!r} stands in two tiers; every tier has its own model")
+        _check_chain(self.tiers)
         if not _is_number(self.deadline_s) or not 0 < self.deadline_s < float("inf"):
             raise BadPolicy(f"deadline_s is {self.deadline_s!r}; expected seconds above 0")
+
+    def for_ticket(self, name: str) -> "Policy":
+        """The policy without `instead` that this ticket meets: always the same for one name."""
+        if self.instead is None:
+            return self
+        goes_instead = _place_of(name) < self.instead.share
+        tiers = self.instead.tiers if goes_instead else self.tiers
+        return replace(self, tiers=tiers, instead=None)
 
     @property
     def version(self) -> str:
@@ -106,8 +146,12 @@ class Policy:
         """The policy that `to_json` wrote; raises `BadPolicy` for anything else."""
         try:
             data = json.loads(text)
-            tiers = tuple(_tier(each) for each in data["tiers"])
-            return cls(tiers, _budgets(data.get("budgets", {})), _number(data["deadline_s"]))
+            return cls(
+                _tiers(data["tiers"]),
+                _budgets(data.get("budgets", {})),
+                _number(data["deadline_s"]),
+                _instead(data.get("instead")),
+            )
         except KeyError as exc:
             raise BadPolicy(f"the policy has no {exc.args[0]!r}") from exc
         except (AttributeError, TypeError, ValueError, InvalidOperation) as exc:
@@ -115,19 +159,9 @@ class Policy:
 
 
 def _fields(policy: Policy) -> dict[str, object]:
-    budgets = policy.budgets
-    return {
-        "tiers": [
-            {
-                "model": tier.model,
-                "source": tier.source,
-                "threshold": float(tier.threshold),
-                "segment_thresholds": {
-                    name: float(value) for name, value in tier.segment_thresholds.items()
-                },
-            }
-            for tier in policy.tiers
-        ],
+    budgets, instead = policy.budgets, policy.instead
+    fields: dict[str, object] = {
+        "tiers": [_tier_fields(tier) for tier in policy.tiers],
         "budgets": {
             "per_ticket": None if budgets.per_ticket is None else dollars(budgets.per_ticket),
             "per_segment_day": {
@@ -136,6 +170,35 @@ def _fields(policy: Policy) -> dict[str, object]:
         },
         "deadline_s": float(policy.deadline_s),
     }
+    # What a policy does without is left out, so that its version stays what it was.
+    if instead is not None:
+        tiers = [_tier_fields(tier) for tier in instead.tiers]
+        fields["instead"] = {"share": float(instead.share), "tiers": tiers}
+    return fields
+
+
+def _tier_fields(tier: Tier) -> dict[str, object]:
+    own = {name: float(value) for name, value in tier.segment_thresholds.items()}
+    fields: dict[str, object] = {
+        "model": tier.model,
+        "source": tier.source,
+        "threshold": float(tier.threshold),
+        "segment_thresholds": own,
+    }
+    if tier.calibration:
+        fields["calibration"] = [[float(score), float(worth)] for score, worth in tier.calibration]
+    return fields
+
+
+def _place_of(name: str) -> float:
+    """A place in [0, 1) that looks random and is always the same for one name."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big") / 2**48
+
+
+def _tiers(data: object) -> tuple[Tier, ...]:
+    if not isinstance(data, list):
+        raise TypeError(f"expected a list of tiers, got {data!r}")
+    return tuple(_tier(each) for each in data)
 
 
 def _tier(data: Mapping[str, object]) -> Tier:
@@ -143,7 +206,23 @@ def _tier(data: Mapping[str, object]) -> Tier:
     if not isinstance(model, str) or not isinstance(thresholds, dict):
         raise TypeError(f"expected a model's name and thresholds by segment, got {data!r}")
     segments = {name: _number(value) for name, value in thresholds.items()}
-    return Tier(model, _source(data["source"]), _number(data["threshold"]), segments)
+    knots = _knots(data.get("calibration", []))
+    return Tier(model, _source(data["source"]), _number(data["threshold"]), segments, knots)
+
+
+def _knots(data: object) -> Knots:
+    pairs: list[Any] = data if isinstance(data, list) else [data]
+    if not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+        raise TypeError(f"expected a calibration as pairs of score and chance, got {data!r}")
+    return tuple((_number(score), _number(worth)) for score, worth in pairs)
+
+
+def _instead(data: object) -> Instead | None:
+    if data is None:
+        return None
+    if not isinstance(data, dict):
+        raise TypeError(f"expected a share and tiers to ask instead, got {data!r}")
+    return Instead(_number(data["share"]), _tiers(data["tiers"]))
 
 
 def _budgets(data: Mapping[str, object]) -> Budgets:
@@ -182,6 +261,27 @@ def _is_money(amount: object) -> bool:
 
 def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _check_chain(tiers: tuple[Tier, ...]) -> None:
+    if not tiers:
+        raise BadPolicy("the policy has no tiers; name at least one model")
+    models = [tier.model for tier in tiers]
+    twice = next((model for model in models if models.count(model) > 1), None)
+    if twice is not None:
+        raise BadPolicy(f"model {twice!r} stands in two tiers; every tier has its own model")
+
+
+def _check_knots(model: str, knots: Knots) -> None:
+    values = [value for knot in knots for value in knot]
+    rising = all(
+        before[0] < after[0] and before[1] <= after[1] for before, after in pairwise(knots)
+    )
+    if not rising or not all(_is_number(value) and 0 <= value <= 1 for value in values):
+        raise BadPolicy(
+            f"tier {model!r} has the calibration {knots!r}; expected pairs of score and chance in "
+            "[0, 1], scores rising, chances not falling"
+        )
 
 
 def _check_threshold(model: str, value: object) -> None:

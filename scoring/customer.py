@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 from scoring.errors import BadCustomer
 
@@ -36,10 +37,37 @@ class Customer:
         for name, value in self.features.items():
             check_feature(name, value)
 
+    @classmethod
+    def from_row(
+        cls, row: Mapping[str, Any], history: object = (), day: date | None = None
+    ) -> "Customer":
+        """Return the customer of a JSON object with `id`, `segment`, `features`, seen on a day."""
+        customer_id, segment, features = row.get("id"), row.get("segment"), row.get("features", {})
+        _expect(
+            isinstance(customer_id, str) and customer_id, "customer.id", "a string", customer_id
+        )
+        _expect(
+            segment is None or isinstance(segment, str), "customer.segment", "a string", segment
+        )
+        _expect(isinstance(features, dict), "customer.features", "an object", features)
+        lines = history if isinstance(history, list | tuple) else None
+        _expect(
+            lines is not None and all(isinstance(line, str) for line in lines),
+            "history",
+            "a list of strings",
+            history,
+        )
+        return cls(str(customer_id), segment, features, tuple(lines or ()), day)
+
     @property
     def recent_history(self) -> tuple[str, ...]:
         """The newest lines of the history, oldest first."""
         return self.history[-HISTORY_SHOWN:]
+
+
+def _expect(holds: object, field: str, expected: str, got: object) -> None:
+    if not holds:
+        raise BadCustomer(f"{field} is {got!r}; expected {expected}")
 
 
 def check_feature(name: str, value: object) -> None:

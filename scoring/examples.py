@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
@@ -119,31 +119,13 @@ def as_row(example: Example) -> dict[str, Any]:
     return row
 
 
-def customer_from_row(
-    row: Mapping[str, Any], history: object = (), day: date | None = None
-) -> Customer:
-    """Return the customer of one JSON object with `id`, `segment` and `features`, seen on a day."""
-    customer_id, segment, features = row.get("id"), row.get("segment"), row.get("features", {})
-    expect(isinstance(customer_id, str) and customer_id, "customer.id", "a string", customer_id)
-    expect(segment is None or isinstance(segment, str), "customer.segment", "a string", segment)
-    expect(isinstance(features, dict), "customer.features", "an object", features)
-    lines = history if isinstance(history, list | tuple) else None
-    expect(
-        lines is not None and all(isinstance(line, str) for line in lines),
-        "history",
-        "a list of strings",
-        history,
-    )
-    return Customer(str(customer_id), segment, features, tuple(lines or ()), day)
-
-
 def asked_by(row: Mapping[str, Any]) -> tuple[Customer, datetime | None]:
     """Return the customer of one line, as they were at its `at`, and that moment."""
     customer = row.get("customer")
     expect(isinstance(customer, dict), "customer", "an object with id and features", customer)
     at = _moment(row.get("at"))
     day = at.date() if at else None
-    return customer_from_row(row["customer"], row.get("history", ()), day), at
+    return Customer.from_row(row["customer"], row.get("history", ()), day), at
 
 
 def _example(row: Mapping[str, Any], *, labelled: bool) -> Example:

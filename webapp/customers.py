@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 
 import scoring
 from scoring.customer import HISTORY_SHOWN
-from scoring.examples import customer_from_row
 from webapp.errors import Unknown
 from webapp.models import Customer, HistoryEntry, utc_now
 
@@ -98,6 +97,6 @@ def shown(session: Session, row: Customer) -> dict[str, Any]:
 def as_scored(shown_: Mapping[str, Any]) -> scoring.Customer:
     """Return the customer the scorer reads, from what `shown` stored."""
     day = shown_.get("day")
-    return customer_from_row(
+    return scoring.Customer.from_row(
         shown_, shown_["history"], None if day is None else date.fromisoformat(day)
     )

@@ -1,0 +1,356 @@
+"""Recorded outcomes, and what a policy would have done with them."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, cast, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cascade.errors import BadOutcomes
+from cascade.policy import Policy, Source, Tier
+from scoring.customer import Customer
+
+Numbers = NDArray[np.float64]
+Places = NDArray[np.intp]
+
+NO_SEGMENT = "-"
+"""How rows without a segment are named in reports."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One question: its name in the log, who asked, and what each model answered."""
+
+    id: str
+    segment: str | None
+    customer: Customer | None
+    question: str | None
+    answers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """n questions, each answered by the same m models.
+
+    `cost` (n, m) is in US dollars, `quality` (n, m) and `score` (n, m) are in [0, 1]; `score` and
+    `latency_ms` (n, m) are NaN where the log has none. `sources` says what kind each model is.
+    """
+
+    name: str
+    rows: tuple[Row, ...]
+    models: tuple[str, ...]
+    sources: tuple[Source, ...]
+    cost: Numbers
+    quality: Numbers
+    score: Numbers
+    latency_ms: Numbers
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """The segments that occur, sorted."""
+        return tuple(sorted({row.segment or NO_SEGMENT for row in self.rows}))
+
+    def of_segment(self, segment: str) -> NDArray[np.bool_]:
+        """Which rows are this segment's, (n,)."""
+        return np.array([(row.segment or NO_SEGMENT) == segment for row in self.rows])
+
+    def take(self, places: Places | NDArray[np.bool_]) -> "Outcomes":
+        """These rows, in this order."""
+        order = np.arange(len(self))[places]
+        arrays = {name: getattr(self, name)[order] for name in ARRAYS}
+        return replace(self, rows=tuple(self.rows[place] for place in order), **arrays)
+
+    def of_models(self, models: Sequence[str]) -> "Outcomes":
+        """The same rows with these models only, in this order."""
+        columns = [self.models.index(model) for model in models]
+        arrays = {name: getattr(self, name)[:, columns] for name in ARRAYS}
+        rows = tuple(
+            replace(row, answers=tuple(row.answers[column] for column in columns))
+            for row in self.rows
+        )
+        sources = tuple(self.sources[column] for column in columns)
+        return replace(self, rows=rows, models=tuple(models), sources=sources, **arrays)
+
+    def without(self, others: "Outcomes") -> None:
+        """Raise `BadOutcomes` if a row is also in the other log."""
+        both = {row.id for row in self.rows} & {row.id for row in others.rows}
+        if both:
+            raise BadOutcomes(
+                f"{self.name} and {others.name} share {len(both)} rows, {min(both)!r} among them; "
+                "what is measured on rows that were chosen on says nothing; split the log by id"
+            )
+
+
+ARRAYS = ("cost", "quality", "score", "latency_ms")
+
+ScoreAnswers = Callable[[Sequence[tuple[str, str, Customer]]], Sequence[float]]
+"""Scores answers: (question, answer, customer) in, numbers in [0, 1] out, in the same order."""
+
+
+def read_outcomes(lines: Iterable[str], *, name: str) -> Outcomes:
+    """Read a log in JSON lines; raises `BadOutcomes` naming file, line and expectation."""
+    read: list[_Line] = []
+    seen: set[str] = set()
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            made = _line(json.loads(line), read[0].models if read else None)
+            _expect(made.row.id not in seen, "id", "one that no line before has", made.row.id)
+        except (ValueError, RecursionError, BadOutcomes) as exc:
+            raise BadOutcomes(f"{name}, line {number}: {exc}") from exc
+        seen.add(made.row.id)
+        read.append(made)
+    if not read:
+        raise BadOutcomes(f"{name}: no outcomes; expected at least one JSON object a line")
+    arrays = {field: np.stack([getattr(line, field) for line in read]) for field in ARRAYS}
+    rows = tuple(line.row for line in read)
+    return Outcomes(name, rows, read[0].models, read[0].sources, **arrays)
+
+
+def fill_scores(outcomes: Outcomes, score: ScoreAnswers) -> Outcomes:
+    """The log with every missing score filled in by the scorer.
+
+    Raises `BadOutcomes` where such a row has no customer, question or answer text.
+    """
+    missing = [(int(row), int(model)) for row, model in np.argwhere(np.isnan(outcomes.score))]
+    if not missing:
+        return outcomes
+    given = score([_scorable(outcomes, row, model) for row, model in missing])
+    filled = outcomes.score.copy()
+    for (row, model), value in zip(missing, given, strict=True):
+        filled[row, model] = value
+    return replace(outcomes, score=filled)
+
+
+def check_scored(outcomes: Outcomes) -> None:
+    """Raise `BadOutcomes` where a score is missing."""
+    missing = np.argwhere(np.isnan(outcomes.score))
+    if len(missing):
+        row, model = missing[0]
+        raise BadOutcomes(
+            f"{outcomes.name}: {len(missing)} answers have no score, the first is "
+            f"{outcomes.models[model]!r}'s in {outcomes.rows[row].id!r}; add them to the log, or "
+            "name trained adapters with --adapters, which score answers for their customers"
+        )
+
+
+@dataclass(frozen=True)
+class Human:
+    """Who answers what no model answers well enough.
+
+    `price` is US dollars a ticket, `quality` the share they get right, `capacity` the largest
+    share of tickets that can go to them.
+    """
+
+    price: float
+    quality: float = 1.0
+    capacity: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.price < float("inf"):
+            raise BadOutcomes(f"a human's price is {self.price!r}; expected dollars, 0 or more")
+        for name in ("quality", "capacity"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise BadOutcomes(
+                    f"a human's {name} is {getattr(self, name)!r}; expected a share in [0, 1]"
+                )
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What a policy did with each of n rows.
+
+    `tier` (n,) is the place in the chain of the answer that was given, the accepted one or the
+    best-scored one seen, `model` (n,) its model's place in the log; `asked` (n,) counts the tiers
+    that were asked, `chance` (n,) is what the answer was thought to be worth. `cost` (n,) in US
+    dollars and `quality` (n,) count the human's where the row is not `accepted` and there is one.
+    """
+
+    tier: Places
+    model: Places
+    asked: Places
+    accepted: NDArray[np.bool_]
+    chance: Numbers
+    cost: Numbers
+    quality: Numbers
+
+
+def run(policy: Policy, outcomes: Outcomes, *, human: Human | None = None) -> Replayed:
+    """Run the policy over a log whose answers are scored, as `cascade.answering.answer` would.
+
+    Budgets and the deadline depend on the moment and are not replayed. What is not accepted goes
+    to the human, or counts as the best-scored answer where there is none. Raises `BadOutcomes` for
+    a model the log does not hold, and for missing scores.
+    """
+    check_scored(outcomes)
+    own = np.array([policy.for_ticket(row.id).tiers == policy.tiers for row in outcomes.rows])
+    other = policy.instead.tiers if policy.instead else ()
+    ways = [(np.flatnonzero(own), policy.tiers), (np.flatnonzero(~own), other)]
+    parts = [(rows, _run(tiers, outcomes.take(rows))) for rows, tiers in ways if len(rows)]
+    order = np.concatenate([rows for rows, _ in parts]).argsort()
+    joined = {
+        field: np.concatenate([getattr(part, field) for _, part in parts])[order]
+        for field in Replayed.__dataclass_fields__
+    }
+    done = Replayed(**joined)
+    if human is None:
+        return done
+    handed = ~done.accepted
+    return replace(
+        done,
+        cost=done.cost + handed * human.price,
+        quality=np.where(handed, human.quality, done.quality),
+    )
+
+
+def _run(tiers: tuple[Tier, ...], outcomes: Outcomes) -> Replayed:
+    columns = [_column(tier, outcomes) for tier in tiers]
+    rows = np.arange(len(outcomes))
+    chances = np.stack(
+        [
+            tier.chances(outcomes.score[:, column])
+            for tier, column in zip(tiers, columns, strict=True)
+        ]
+    )  # (tiers, n)
+    thresholds = np.array(
+        [[tier.threshold_for(row.segment) for row in outcomes.rows] for tier in tiers]
+    )
+    passes = chances >= thresholds
+    accepted: NDArray[np.bool_] = passes.max(0)
+    first, last = passes.argmax(0), len(tiers) - 1
+    tier = np.where(accepted, first, chances.argmax(0))
+    asked = np.where(accepted, first, last) + 1
+    spent = outcomes.cost[:, columns].cumsum(1)
+    model = np.array(columns)[tier]
+    return Replayed(
+        tier=tier,
+        model=model,
+        asked=asked,
+        accepted=accepted,
+        chance=chances[tier, rows],
+        cost=spent[rows, asked - 1],
+        quality=outcomes.quality[rows, model],
+    )
+
+
+def _column(tier: Tier, outcomes: Outcomes) -> int:
+    if tier.model not in outcomes.models:
+        known = ", ".join(outcomes.models)
+        raise BadOutcomes(
+            f"the policy asks {tier.model!r}, which {outcomes.name} does not hold; it has: {known}"
+        )
+    return outcomes.models.index(tier.model)
+
+
+@dataclass(frozen=True)
+class _Line:
+    row: Row
+    models: tuple[str, ...]
+    sources: tuple[Source, ...]
+    cost: list[float]
+    quality: list[float]
+    score: list[float]
+    latency_ms: list[float]
+
+
+def _line(data: object, expected: tuple[str, ...] | None) -> _Line:
+    """What one line says, its models in the order of the first line's."""
+    if not isinstance(data, dict):
+        raise BadOutcomes(f"got {type(data).__name__}; expected a JSON object")
+    name, segment, question = data.get("id"), data.get("segment"), data.get("question")
+    _expect(isinstance(name, str) and name, "id", "a string", name)
+    _expect(segment is None or isinstance(segment, str), "segment", "a string or null", segment)
+    _expect(question is None or isinstance(question, str), "question", "a string", question)
+    by_model = _answers(data.get("answers"))
+    if expected is not None:
+        _expect(set(by_model) == set(expected), "models", ", ".join(expected), sorted(by_model))
+    models = expected or tuple(by_model)
+    answers = [by_model[model] for model in models]
+    customer = _customer(data)
+    if segment is None and customer is not None:
+        segment = customer.segment
+    texts = tuple(answer.get("text") or "" for answer in answers)
+    return _Line(
+        row=Row(str(name), segment, customer, question, texts),
+        models=models,
+        sources=tuple(_source(model, by_model[model]) for model in models),
+        cost=[_number(answer, "cost", most=float("inf")) for answer in answers],
+        quality=[_number(answer, "quality") for answer in answers],
+        score=[_number(answer, "score", optional=True) for answer in answers],
+        latency_ms=[
+            _number(answer, "latency_ms", most=float("inf"), optional=True) for answer in answers
+        ],
+    )
+
+
+def _answers(data: object) -> dict[str, Mapping[str, Any]]:
+    _expect(isinstance(data, list) and data, "answers", "a list with an object a model", data)
+    by_model: dict[str, Mapping[str, Any]] = {}
+    for answer in cast(list[object], data):
+        if not isinstance(answer, dict):
+            raise BadOutcomes(f"an answer is {answer!r}; expected an object")
+        model, text = answer.get("model"), answer.get("text")
+        _expect(isinstance(model, str) and model, "model", "a string", model)
+        _expect(text is None or isinstance(text, str), "text", "a string", text)
+        _expect(model not in by_model, "model", "one that has no other answer here", model)
+        by_model[str(model)] = answer
+    return by_model
+
+
+def _customer(data: Mapping[str, Any]) -> Customer | None:
+    customer = data.get("customer")
+    if customer is None:
+        return None
+    _expect(isinstance(customer, dict), "customer", "an object with id and features", customer)
+    at = data.get("at")
+    try:
+        day = None if at is None else datetime.fromisoformat(str(at)).date()
+        return Customer.from_row(customer, data.get("history", ()), day)
+    except Exception as exc:
+        raise BadOutcomes(str(exc)) from exc
+
+
+def _source(model: str, answer: Mapping[str, Any]) -> Source:
+    named: dict[str, Source] = {"macros": "macro", "cache": "cache"}
+    source = answer.get("source", named.get(model, "llm"))
+    _expect(source in get_args(Source), "source", ", ".join(get_args(Source)), source)
+    return cast(Source, source)
+
+
+def _number(
+    answer: Mapping[str, Any], field: str, *, most: float = 1.0, optional: bool = False
+) -> float:
+    value = answer.get(field)
+    if value is None and optional:
+        return float("nan")
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    where, limit = (
+        f"{field} of {answer['model']!r}",
+        "" if most == float("inf") else f" to {most:g}",
+    )
+    expected = f"a number from 0{limit}" if limit else "a finite number, 0 or more"
+    _expect(known and 0 <= cast(float, value) <= most, where, expected, value)
+    _expect(cast(float, value) != float("inf"), where, expected, value)
+    return float(cast(float, value))
+
+
+def _scorable(outcomes: Outcomes, place: int, model: int) -> tuple[str, str, Customer]:
+    row = outcomes.rows[place]
+    if row.customer is None or row.question is None or not row.answers[model]:
+        raise BadOutcomes(
+            f"{outcomes.name}: row {row.id!r} has no score for {outcomes.models[model]!r} and not "
+            "all of question, customer and text, from which the scorer could make one; add either"
+        )
+    return row.question, row.answers[model], row.customer
+
+
+def _expect(holds: object, field: str, expected: str, got: object) -> None:
+    if not holds:
+        raise BadOutcomes(f"{field} is {got!r}; expected {expected}")
