@@ -190,8 +190,10 @@ def run(policy: Policy, outcomes: Outcomes, *, human: Human | None = None) -> Re
     a model the log does not hold, and for missing scores.
     """
     check_scored(outcomes)
-    own = np.array([policy.for_ticket(row.id).tiers == policy.tiers for row in outcomes.rows])
-    other = policy.instead.tiers if policy.instead else ()
+    own, other = np.ones(len(outcomes), dtype=bool), policy.tiers
+    if policy.instead is not None:
+        other = policy.instead.tiers
+        own = np.array([policy.for_ticket(row.id).tiers == policy.tiers for row in outcomes.rows])
     ways = [(np.flatnonzero(own), policy.tiers), (np.flatnonzero(~own), other)]
     parts = [(rows, _run(tiers, outcomes.take(rows))) for rows, tiers in ways if len(rows)]
     order = np.concatenate([rows for rows, _ in parts]).argsort()
@@ -219,9 +221,7 @@ def _run(tiers: tuple[Tier, ...], outcomes: Outcomes) -> Replayed:
             for tier, column in zip(tiers, columns, strict=True)
         ]
     )  # (tiers, n)
-    thresholds = np.array(
-        [[tier.threshold_for(row.segment) for row in outcomes.rows] for tier in tiers]
-    )
+    thresholds = np.stack([_thresholds(tier, outcomes) for tier in tiers])
     passes = chances >= thresholds
     accepted: NDArray[np.bool_] = passes.max(0)
     first, last = passes.argmax(0), len(tiers) - 1
@@ -238,6 +238,13 @@ def _run(tiers: tuple[Tier, ...], outcomes: Outcomes) -> Replayed:
         cost=spent[rows, asked - 1],
         quality=outcomes.quality[rows, model],
     )
+
+
+def _thresholds(tier: Tier, outcomes: Outcomes) -> Numbers:
+    thresholds = np.full(len(outcomes), float(tier.threshold))
+    for segment, own in tier.segment_thresholds.items():
+        thresholds[[row.segment == segment for row in outcomes.rows]] = own
+    return thresholds
 
 
 def _column(tier: Tier, outcomes: Outcomes) -> int:
