@@ -72,8 +72,8 @@ class Certificate:
         return (
             f"{verdict}: at most {self.max_error:.2%} of the answers that policy {self.policy} "
             f"accepts are wrong, overall and in each segment, with {self.confidence:.2%} "
-            f"confidence ({self.log}, {self.parts[0].rows} rows, corrected for {self.claims} claims"
-            f" on {self.tried} policies)"
+            f"confidence ({self.log}, {self.parts[0].rows} rows; policies tried: {self.tried}, "
+            f"claims corrected for: {self.claims})"
         )
 
 

@@ -188,8 +188,9 @@ def run(policy: Policy, outcomes: Outcomes, *, human: Human | None = None) -> Re
 
     Budgets and the deadline depend on the moment and are not replayed. What is not accepted goes
     to the human, or counts as the best-scored answer where there is none. Raises `BadOutcomes` for
-    a model the log does not hold, and for missing scores.
+    a model the log does not hold, for missing scores, and for a log without rows.
     """
+    _expect(len(outcomes), f"{outcomes.name}: the number of rows", "one or more", len(outcomes))
     check_scored(outcomes)
     own = np.array([policy.for_ticket(row.id).tiers == policy.tiers for row in outcomes.rows])
     other = policy.instead.tiers if policy.instead else ()

@@ -240,7 +240,7 @@ def test_the_certificate_says_it_all_as_json_and_as_text() -> None:
     text = made.as_text().splitlines()
     assert text[0].startswith("Not certified: at most 5.00% of the answers")
     assert f"policy {ALL.version}" in text[0]
-    assert "with 95.00% confidence (test.jsonl, 200 rows, corrected for 3 claims" in text[0]
+    assert "with 95.00% confidence (test.jsonl, 200 rows; policies tried: 1, claims" in text[0]
     assert text[1].startswith("  overall   200 of 200 rows accepted, 1.00% wrong, bound 3.")
     assert text[1].endswith("%: certified")
     assert text[2].startswith("  in gold   100 of 100 rows accepted, 1.00% wrong, bound 5.")

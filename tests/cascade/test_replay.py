@@ -298,6 +298,11 @@ def test_a_model_that_the_log_does_not_hold_is_refused() -> None:
         run(Policy((Tier("huge", "llm", 0.5),)), scored([0.5, 0.5]))
 
 
+def test_no_rows_are_no_replay() -> None:
+    with pytest.raises(BadOutcomes, match=r"log\.jsonl: the number of rows is 0"):
+        run(chain(0.5), scored([0.5]).take(np.array([False])))
+
+
 def test_a_share_of_the_rows_goes_the_other_way() -> None:
     outcomes = scored(*[[0.9, 0.9]] * 2000)
     policy = Policy((Tier("small", "llm", 0.5),), instead=Instead(0.3, (Tier("middle", "llm", 0),)))
