@@ -87,13 +87,13 @@ def capital(values: Numbers, limits: Numbers) -> Iterator[Numbers]:
     England Journal of Statistics in Data Science 2023).
     """
     kept, odds = 1 - STAKES, STAKES / limits[:, None]  # (stakes,), (m, stakes)
-    grown = np.zeros_like(odds)
+    grown, parts = np.zeros_like(odds), np.full(len(STAKES), 1 / len(STAKES))
     waiting = 1.0
     for place, value in enumerate(values):
         still = 1 / (1 + math.log(place + 2))
         grown = np.minimum((grown + (waiting - still)) * (kept + odds * value), ENOUGH)
         waiting = still
-        yield grown.mean(1) + waiting
+        yield grown @ parts + waiting
 
 
 def _lower(values: Numbers, enough: float) -> Numbers:
