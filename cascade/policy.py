@@ -192,7 +192,9 @@ def _tier_fields(tier: Tier) -> dict[str, object]:
 
 def _place_of(name: str) -> float:
     """A place in [0, 1) that looks random and is always the same for one name."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big") / 2**48
+    # JSON can spell half of a surrogate pair, which plain UTF-8 refuses.
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
 
 
 def _tiers(data: object) -> tuple[Tier, ...]:
@@ -273,15 +275,17 @@ def _check_chain(tiers: tuple[Tier, ...]) -> None:
 
 
 def _check_knots(model: str, knots: Knots) -> None:
-    values = [value for knot in knots for value in knot]
-    rising = all(
-        before[0] < after[0] and before[1] <= after[1] for before, after in pairwise(knots)
-    )
-    if not rising or not all(_is_number(value) and 0 <= value <= 1 for value in values):
+    pairs = all(len(knot) == 2 for knot in knots)
+    within = all(_is_number(value) and 0 <= value <= 1 for knot in knots for value in knot)
+    if not (pairs and within and _rise(knots)):
         raise BadPolicy(
             f"tier {model!r} has the calibration {knots!r}; expected pairs of score and chance in "
             "[0, 1], scores rising, chances not falling"
         )
+
+
+def _rise(knots: Knots) -> bool:
+    return all(low[0] < high[0] and low[1] <= high[1] for low, high in pairwise(knots))
 
 
 def _check_threshold(model: str, value: object) -> None:

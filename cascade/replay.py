@@ -1,6 +1,7 @@
 """Recorded outcomes, and what a policy would have done with them."""
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -187,8 +188,9 @@ def run(policy: Policy, outcomes: Outcomes, *, human: Human | None = None) -> Re
 
     Budgets and the deadline depend on the moment and are not replayed. What is not accepted goes
     to the human, or counts as the best-scored answer where there is none. Raises `BadOutcomes` for
-    a model the log does not hold, and for missing scores.
+    a model the log does not hold, for missing scores, and for a log without rows.
     """
+    _expect(len(outcomes), f"{outcomes.name}: the number of rows", "one or more", len(outcomes))
     check_scored(outcomes)
     own, other = np.ones(len(outcomes), dtype=bool), policy.tiers
     if policy.instead is not None:
@@ -337,20 +339,18 @@ def _number(
     value = answer.get(field)
     if value is None and optional:
         return float("nan")
+    unlimited = most == float("inf")
+    expected = "a finite number, 0 or more" if unlimited else f"a number from 0 to {most:g}"
     known = isinstance(value, int | float) and not isinstance(value, bool)
-    where, limit = (
-        f"{field} of {answer['model']!r}",
-        "" if most == float("inf") else f" to {most:g}",
-    )
-    expected = f"a number from 0{limit}" if limit else "a finite number, 0 or more"
-    _expect(known and 0 <= cast(float, value) <= most, where, expected, value)
-    _expect(cast(float, value) != float("inf"), where, expected, value)
+    # JSON's integers have no limit, and one beyond all floats must not get as far as `float`.
+    good = known and 0 <= cast(float, value) <= min(most, sys.float_info.max)
+    _expect(good, f"{field} of {answer['model']!r}", expected, value)
     return float(cast(float, value))
 
 
 def _scorable(outcomes: Outcomes, place: int, model: int) -> tuple[str, str, Customer]:
     row = outcomes.rows[place]
-    if row.customer is None or row.question is None or not row.answers[model]:
+    if row.customer is None or row.question is None or not row.answers[model].strip():
         raise BadOutcomes(
             f"{outcomes.name}: row {row.id!r} has no score for {outcomes.models[model]!r} and not "
             "all of question, customer and text, from which the scorer could make one; add either"
