@@ -145,7 +145,7 @@ def optimise(outcomes: Outcomes, search: Search | None = None) -> Frontier:
     started = time.perf_counter()
     check_scored(outcomes)
     check_enough(outcomes)
-    log = _Log.of(search.priced(outcomes), search)
+    log = Prepared.of(search.priced(outcomes), search)
     found, count, skipped = _search(log.rows, search)
     points = [Point(log.policy(each), each.expected) for each in found]
     pooled = None
@@ -212,8 +212,8 @@ def named(policy: Policy) -> str:
 
 
 @dataclass(frozen=True)
-class _Log:
-    """A log made ready: what its scores are worth, and each segment's rows."""
+class Prepared:
+    """A priced log made ready for the search: what its scores are worth, each segment's rows."""
 
     priced: Outcomes
     rows: Rows
@@ -221,7 +221,8 @@ class _Log:
     members: Members
 
     @classmethod
-    def of(cls, priced: Outcomes, search: Search) -> "_Log":
+    def of(cls, priced: Outcomes, search: Search) -> "Prepared":
+        """Fit the calibrations and work out what answers are expected to be worth."""
         unseen = out_of_fold(priced.score, priced.quality, search.seed)
         expected = expected_quality(unseen, priced.quality, search.seed)
         knots = [
@@ -334,7 +335,7 @@ def _thinned(found: Sequence[Candidate]) -> list[Candidate]:
 
 
 def _with_segments(
-    log: _Log, found: Sequence[Candidate], points: list[Point], search: Search
+    log: Prepared, found: Sequence[Candidate], points: list[Point], search: Search
 ) -> tuple[list[Point], Pooled]:
     """Return the points with thresholds per segment at the corners, if those are worth it."""
     estimates = [each.expected for each in found]
