@@ -18,7 +18,7 @@ from scoring.batching import Batcher
 from scoring.calibration import Calibration
 from scoring.customer import Customer
 from scoring.encoder import TOKENS_PER_BATCH, Encoder, by_length
-from scoring.errors import BadAdapter
+from scoring.errors import BadAdapter, NoAdapter
 from scoring.examples import Pair
 from scoring.features import CustomerSpace
 from scoring.head import Head, Stored, Texts
@@ -149,6 +149,20 @@ class Scorer:
                 [adapters[rows[index]].sides for index in batch],
             ).numpy()
         return out[[place[key] for key in keys]]
+
+
+def with_champions(encoder: Encoder, registry: Registry) -> tuple[Scorer, dict[str, str]]:
+    """Return a scorer that serves a folder's champions, and which version each segment has.
+
+    Raises `NoAdapter` for a folder without any, `BadAdapter` for unsound ones.
+    """
+    champions = registry.champions()
+    if not champions:
+        raise NoAdapter(f"{registry.root} holds no adapters; make some with `frugaldesk train`")
+    scorer = Scorer(encoder, registry)
+    for version in champions.values():
+        scorer.load(version)
+    return scorer, champions
 
 
 def read_adapter(version: str, encoder: Encoder, registry: Registry) -> Adapter:

@@ -10,6 +10,7 @@ import click
 
 from cascade.errors import CascadeError
 from scoring.errors import BadExamples, ScoringError
+from webapp import log_commands
 from webapp.errors import NotReady, WebappError
 from webapp.settings import Settings, scorer_base
 
@@ -154,6 +155,12 @@ def import_tickets(source: TextIO, out: Path, kind: Literal["csv", "jsonl"] | No
             "No negatives: no two customers got opposite replies to questions alike. Training "
             "needs both labels; add more tickets, or label examples by hand."
         )
+
+
+# The cascade, on outcome logs
+
+for command in log_commands.COMMANDS:
+    main.add_command(command)
 
 
 # The service
@@ -380,16 +387,9 @@ def _scorer(folder: Path) -> Any:
     """Return a scorer with the folder's champions loaded, and the champions."""
     from scoring.encoder import load_encoder
     from scoring.registry import Registry
-    from scoring.scorer import Scorer
+    from scoring.scorer import with_champions
 
-    registry = Registry(folder)
-    champions = registry.champions()
-    if not champions:
-        raise ScoringError(f"{folder} holds no adapters; make some with `frugaldesk train`")
-    scorer = Scorer(load_encoder(scorer_base()), registry)
-    for version in champions.values():
-        scorer.load(version)
-    return scorer, champions
+    return with_champions(load_encoder(scorer_base()), Registry(folder))
 
 
 def _figure(value: float | None) -> str:

@@ -1,0 +1,320 @@
+"""The commands on outcome logs: find a policy, certify it, replay it, and what models are worth."""
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
+
+import click
+
+from cascade import certify as certificates
+from cascade.advice import advise as measure_models
+from cascade.errors import BadOutcomes, BadPolicy, Infeasible
+from cascade.optimiser import Frontier, Point, Search
+from cascade.optimiser import optimise as search_frontier
+from cascade.policy import Policy
+from cascade.replay import Human, Outcomes, fill_scores, read_outcomes
+from scoring.customer import Customer
+from webapp.log_reports import (
+    Report,
+    advice_json,
+    advice_text,
+    described,
+    draw_frontier,
+    replay_text,
+    replayed,
+)
+from webapp.settings import scorer_base
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+INFEASIBLE = 3
+NOT_CERTIFIED = 1
+
+
+def log_option(name: str, target: str, text: str, *, required: bool = True) -> Callable[[F], F]:
+    """Return an option that names a log."""
+    return click.option(
+        name, target, type=click.File(encoding="utf-8"), required=required, help=text
+    )
+
+
+Adapters = click.option(
+    "--adapters",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Trained adapters that fill in missing scores.",
+)
+AsJson = click.option("--json", "as_json", is_flag=True)
+PolicyFile = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def costs(command: F) -> F:
+    """Add the options that say what counts as cost, and what a human costs."""
+    options = [
+        click.option("--human", "human_price", type=float, help="USD a ticket for a human."),
+        click.option("--human-quality", default=1.0, show_default=True, help="Share right."),
+        click.option(
+            "--capacity", default=1.0, show_default=True, help="Largest share for the human."
+        ),
+        click.option(
+            "--scorer-cost", default=0.0, show_default=True, help="USD for each scored answer."
+        ),
+        click.option(
+            "--retries", default=0.0, show_default=True, help="Calls repeated and billed, per call."
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command()
+@log_option("--train", "train_log", "The log to choose on, JSONL; - is stdin.")
+@log_option("--test", "test_log", "Another log, to measure on.", required=False)
+@Adapters
+@click.option("--depth", default=4, show_default=True, help="Most models in a chain.")
+@click.option("--bins", default=20, show_default=True, help="Thresholds to choose from, plus one.")
+@costs
+@click.option("--by-segment/--one-for-all", default=True, help="Thresholds per segment.")
+@click.option("--budget", type=float, help="USD a ticket that one policy may cost.")
+@click.option("--quality", type=float, help="The share right that one policy must reach.")
+@click.option("--policy", "policy_file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="PNG or SVG.")
+@click.option("--seed", default=0, show_default=True)
+@AsJson
+def optimise(
+    train_log: TextIO,
+    test_log: TextIO | None,
+    adapters: Path | None,
+    depth: int,
+    bins: int,
+    human_price: float | None,
+    human_quality: float,
+    capacity: float,
+    scorer_cost: float,
+    retries: float,
+    by_segment: bool,
+    budget: float | None,
+    quality: float | None,
+    policy_file: Path | None,
+    plot: Path | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Find the cost-quality frontier of a log, or one policy on it.
+
+    Without --budget and --quality the policy is the cheapest that is expected to be as good as the
+    best model alone. Exit status 3 where a budget or a quality cannot be met.
+    """
+    if budget is not None and quality is not None:
+        raise click.UsageError("give --budget or --quality, not both")
+    human = _human(human_price, human_quality, capacity)
+    search = Search(depth, bins, human, scorer_cost, retries, by_segment, seed)
+    train = _read(train_log, adapters)
+    test = _read(test_log, adapters) if test_log else None
+    if test is not None:
+        test.without(train)
+    frontier = search_frontier(train, search)
+    chosen, problem = _chosen(frontier, train, budget, quality)
+    report = Report(frontier, train, test, chosen)
+    click.echo(json.dumps(report.as_json(problem), indent=2) if as_json else report.as_text())
+    if plot is not None:
+        draw_frontier(plot, frontier, train, test)
+    if problem is not None:
+        click.echo(f"frugaldesk: {problem}", err=True)
+        sys.exit(INFEASIBLE)
+    if policy_file is not None:
+        _write_policy(policy_file, chosen, report)
+        if not as_json:
+            click.echo(f"{policy_file}: policy {chosen.policy.version}")
+
+
+@click.command()
+@click.option("--policy", "policy_files", type=PolicyFile, required=True, multiple=True)
+@log_option("--outcomes", "log", "JSONL; - is stdin.")
+@Adapters
+@click.option("--max-error", default=0.05, show_default=True, help="Largest share wrong.")
+@click.option("--confidence", default=0.95, show_default=True)
+@click.option(
+    "--not-in",
+    "seen",
+    type=click.File(encoding="utf-8"),
+    multiple=True,
+    help="Examples the scorer learnt from: refuse their customers.",
+)
+@AsJson
+def certify(
+    policy_files: Sequence[Path],
+    log: TextIO,
+    adapters: Path | None,
+    max_error: float,
+    confidence: float,
+    seen: Sequence[TextIO],
+    as_json: bool,
+) -> None:
+    """Certify how many accepted answers are wrong, overall and per segment.
+
+    Of several policies, most careful first, the cheapest that can be certified is chosen. Exit
+    status 1 where none can be.
+    """
+    outcomes = _read(log, adapters)
+    for examples in seen:
+        _check_customers(outcomes, examples)
+    policies = []
+    for path in policy_files:
+        policy, origin = _read_policy(path)
+        if origin is not None:
+            certificates.check_unseen(outcomes, origin)
+        policies.append(policy)
+    try:
+        certificate = _certified(policies, outcomes, max_error, confidence)
+    except Infeasible as exc:
+        click.echo(f"frugaldesk: {exc}", err=True)
+        sys.exit(NOT_CERTIFIED)
+    text = json.dumps(certificate.as_json(), indent=2) if as_json else certificate.as_text()
+    click.echo(text)
+    if not certificate.holds:
+        sys.exit(NOT_CERTIFIED)
+
+
+@click.command()
+@click.option("--policy", "policy_file", type=PolicyFile, required=True)
+@log_option("--outcomes", "log", "JSONL; - is stdin.")
+@Adapters
+@costs
+@AsJson
+def replay(
+    policy_file: Path,
+    log: TextIO,
+    adapters: Path | None,
+    human_price: float | None,
+    human_quality: float,
+    capacity: float,
+    scorer_cost: float,
+    retries: float,
+    as_json: bool,
+) -> None:
+    """Run a policy over a log: what it costs, what it gets right, which tier answers."""
+    policy, _ = _read_policy(policy_file)
+    outcomes = _read(log, adapters)
+    human = _human(human_price, human_quality, capacity)
+    found = replayed(
+        policy, outcomes, Search(human=human, scorer_cost=scorer_cost, retries=retries)
+    )
+    click.echo(json.dumps(found, indent=2) if as_json else replay_text(found))
+
+
+@click.command()
+@log_option("--outcomes", "log", "JSONL; - is stdin.")
+@Adapters
+@click.option("--depth", default=4, show_default=True, help="Most models in a chain.")
+@click.option("--prices", is_flag=True, help="Also try lower prices for models that add nothing.")
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="PNG or SVG.")
+@click.option("--seed", default=0, show_default=True)
+@AsJson
+def advise(
+    log: TextIO,
+    adapters: Path | None,
+    depth: int,
+    prices: bool,
+    plot: Path | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Measure what each model adds to the frontier, and where one more stops paying."""
+    outcomes = _read(log, adapters)
+    advice = measure_models(outcomes, Search(depth=depth, seed=seed), prices=prices)
+    if plot is not None:
+        from cascade import plots
+
+        title = "What one more model adds"
+        plots.diminishing_returns(
+            plots.Picture(plot, title, described(outcomes, "5 folds")), advice
+        )
+    click.echo(json.dumps(advice_json(advice), indent=2) if as_json else advice_text(advice))
+
+
+COMMANDS = (optimise, certify, replay, advise)
+
+
+def _chosen(
+    frontier: Frontier, train: Outcomes, budget: float | None, quality: float | None
+) -> tuple[Point, str | None]:
+    """Return the policy that was asked for, or the nearest and why it is not that."""
+    try:
+        if budget is not None:
+            return frontier.for_budget(budget), None
+        if quality is not None:
+            return frontier.for_quality(quality), None
+    except Infeasible as exc:
+        return frontier.corners[0 if budget is not None else -1], str(exc)
+    as_good = float(train.quality.mean(0).max())
+    return frontier.for_quality(min(as_good, frontier.corners[-1].expected.quality)), None
+
+
+def _write_policy(path: Path, chosen: Point, report: Report) -> None:
+    """Write the policy as the service loads it, with what it was made from."""
+    if not path.parent.is_dir():
+        raise BadOutcomes(f"{path.parent} is no folder; make it, or choose another --policy")
+    origin = certificates.made_from(report.train) | report.estimates(chosen)
+    whole = json.loads(chosen.policy.to_json()) | {"made_from": origin}
+    unfinished = path.with_name(path.name + ".partial")
+    unfinished.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+    unfinished.replace(path)
+
+
+def _read_policy(path: Path) -> tuple[Policy, Mapping[str, object] | None]:
+    """Return a file's policy, and what it says it was made from."""
+    text = path.read_text(encoding="utf-8")
+    try:
+        policy = Policy.from_json(text)
+    except BadPolicy as exc:
+        raise BadPolicy(f"{path}: {exc}") from exc
+    origin = json.loads(text).get("made_from")
+    if origin is not None and not isinstance(origin, dict):
+        raise BadPolicy(f"{path}: made_from is {origin!r:.60}; expected an object")
+    return policy, origin
+
+
+def _read(source: TextIO, adapters: Path | None) -> Outcomes:
+    """Return the log, missing scores filled in where there are adapters."""
+    outcomes = read_outcomes(source, name=source.name)
+    return outcomes if adapters is None else fill_scores(outcomes, _scorer(adapters))
+
+
+def _scorer(adapters: Path) -> Callable[[Sequence[tuple[str, str, Customer]]], list[float]]:
+    def score(rows: Sequence[tuple[str, str, Customer]]) -> list[float]:
+        from scoring.encoder import load_encoder
+        from scoring.examples import Pair
+        from scoring.registry import Registry
+        from scoring.scorer import with_champions
+
+        scorer, champions = with_champions(load_encoder(scorer_base()), Registry(adapters))
+        return [each.value for each in scorer.score([Pair(*row) for row in rows], champions)]
+
+    return score
+
+
+def _certified(
+    policies: Sequence[Policy], outcomes: Outcomes, max_error: float, confidence: float
+) -> certificates.Certificate:
+    """Return the only policy's certificate, or that of the cheapest that can be certified."""
+    if len(policies) == 1:
+        return certificates.certify(
+            policies[0], outcomes, max_error=max_error, confidence=confidence
+        )
+    return certificates.cheapest(
+        policies, outcomes, max_error=max_error, confidence=confidence
+    ).certificate
+
+
+def _check_customers(outcomes: Outcomes, examples: TextIO) -> None:
+    from scoring.examples import read_examples
+
+    known = {each.pair.customer.id for each in read_examples(examples, name=examples.name)}
+    certificates.check_unseen_customers(outcomes, known, name=examples.name)
+
+
+def _human(price: float | None, quality: float, capacity: float) -> Human | None:
+    return None if price is None else Human(price, quality, capacity)
