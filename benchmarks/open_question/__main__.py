@@ -33,7 +33,7 @@ def main() -> int:
     with ExitStack() as stack:
         kept = given.logs or Path(stack.enter_context(TemporaryDirectory()))
         folder = kept / "quick" if given.quick else kept
-        wanted = steps(folder, seeds, given.scorers)
+        wanted = steps(folder, seeds, given.scorers, quick=given.quick)
         write_logs(wanted, load_encoder(), quick=given.quick)
         if given.only_logs:
             return 0

@@ -10,12 +10,13 @@ FrugalGPT trains on: it can learn which answers are right more often.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Protocol
 
 import torch
 
@@ -44,8 +45,16 @@ class Scored:
     score_seconds: float
 
 
-def ours(domain: Domain, encoder: Encoder, pairs: Sequence[Pair]) -> Scored:
-    """Train the project's scorer, adapters for segments included, and score the pairs."""
+class Scoring(Protocol):
+    """Trains one kind of scorer on a domain and scores pairs with it; `quick` trains it briefly."""
+
+    def __call__(
+        self, domain: Domain, encoder: Encoder, pairs: Sequence[Pair], *, quick: bool
+    ) -> Scored: ...
+
+
+def ours(domain: Domain, encoder: Encoder, pairs: Sequence[Pair], *, quick: bool) -> Scored:
+    """Train the project's scorer with its segments' adapters, score the pairs; never brief."""
     with TemporaryDirectory() as folder:
         registry, started = Registry(Path(folder)), time.perf_counter()
         train(
@@ -64,17 +73,19 @@ def ours(domain: Domain, encoder: Encoder, pairs: Sequence[Pair]) -> Scored:
     return Scored(scores, trained - started, time.perf_counter() - trained)
 
 
-def blind(domain: Domain, encoder: Encoder, pairs: Sequence[Pair]) -> Scored:
+def blind(domain: Domain, encoder: Encoder, pairs: Sequence[Pair], *, quick: bool) -> Scored:
     """Train a plain scorer that is not told who asks, and score the pairs."""
-    return _plain(domain, domain.training, encoder, pairs, reads_customer=False)
+    return _plain(domain, domain.training, encoder, pairs, reads_customer=False, quick=quick)
 
 
-def text(domain: Domain, encoder: Encoder, pairs: Sequence[Pair]) -> Scored:
+def text(domain: Domain, encoder: Encoder, pairs: Sequence[Pair], *, quick: bool) -> Scored:
     """Train a plain scorer that reads the customer as text, and score the pairs."""
-    return _plain(domain, domain.training, encoder, pairs, reads_customer=True)
+    return _plain(domain, domain.training, encoder, pairs, reads_customer=True, quick=quick)
 
 
-def blind_on_answers(domain: Domain, encoder: Encoder, pairs: Sequence[Pair]) -> Scored:
+def blind_on_answers(
+    domain: Domain, encoder: Encoder, pairs: Sequence[Pair], *, quick: bool
+) -> Scored:
     """Train a plain scorer on as many of the models' own answers, and score the pairs."""
     random = stream("answers to train on", domain.seed)
     answered = list(Simulation(domain).questions(domain.learnt_from, "train", random))
@@ -84,10 +95,10 @@ def blind_on_answers(domain: Domain, encoder: Encoder, pairs: Sequence[Pair]) ->
         for answer in each.answers
     ]
     drawn = random.sample(examples, len(domain.training))
-    return _plain(domain, drawn, encoder, pairs, reads_customer=False)
+    return _plain(domain, drawn, encoder, pairs, reads_customer=False, quick=quick)
 
 
-SCORERS: dict[str, Callable[[Domain, Encoder, Sequence[Pair]], Scored]] = {
+SCORERS: dict[str, Scoring] = {
     "ours": ours,
     "blind": blind,
     "text": text,
@@ -102,11 +113,12 @@ def _plain(
     pairs: Sequence[Pair],
     *,
     reads_customer: bool,
+    quick: bool,
 ) -> Scored:
     started = time.perf_counter()
     torch.manual_seed(domain.seed)
     scorer = PlainScorer(encoder, reads_customer=reads_customer, products=encoder.products)
-    passes = (TEXT_PASSES if reads_customer else BLIND_PASSES)[domain.name]
+    passes = 1 if quick else (TEXT_PASSES if reads_customer else BLIND_PASSES)[domain.name]
     learning = scorer.passes(training, seed=domain.seed, rate=RATES[domain.name])
     for _ in islice(learning, passes):
         pass
