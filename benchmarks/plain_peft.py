@@ -1,4 +1,4 @@
-"""What anybody would build first: the customer as text, one LoRA on every linear layer, fp32.
+"""What anybody would build first: the customer as text, one LoRA on every linear layer.
 
 The scorer is measured beside it: the forward pass of a batch that mixes adapters, and the training
 loop of one adapter.
@@ -18,7 +18,7 @@ from torch.nn import functional
 from transformers.models.distilbert.modeling_distilbert import DistilBertModel
 
 from scoring.customer import Customer
-from scoring.encoder import Encoder, padded
+from scoring.encoder import TOKENS_PER_BATCH, Encoder, by_length, padded, span_mean
 from scoring.examples import Example, Pair
 from scoring.layers import LINEARS
 from scoring.metrics import auc
@@ -63,59 +63,82 @@ def train_plain(
 ) -> Iterator[Epoch]:
     """Train one adapter in padded batches; yield after every pass, for as long as one asks."""
     torch.manual_seed(seed)
-    chance, model = Random(seed), _Plain(encoder)
-    optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=RATE)
-    rows = [model.ids(example.pair) for example in training]
-    labels = torch.tensor([float(example.label) for example in training])
-    seconds = 0.0
-    while True:
-        started = time.perf_counter()
-        model.train()
-        order = chance.sample(range(len(rows)), len(rows))
-        for start in range(0, len(order), ROWS_PER_STEP):
-            batch = order[start : start + ROWS_PER_STEP]
-            read = model([rows[index] for index in batch])
-            loss = functional.binary_cross_entropy_with_logits(read, labels[batch])
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-        seconds += time.perf_counter() - started
-        yield Epoch(model.judged(held_out), seconds)
+    scorer = PlainScorer(encoder)
+    pairs = [example.pair for example in held_out]
+    labels = np.array([float(example.label) for example in held_out])
+    for seconds in scorer.passes(training, seed=seed):
+        yield Epoch(auc(labels, np.array(scorer.log_odds(pairs))) or 0.0, seconds)
 
 
-class _Plain(nn.Module):
-    """The encoder with LoRA and one linear layer over the mean of its last states."""
+class PlainScorer(nn.Module):
+    """The encoder with LoRA and one linear layer over the mean of its last states.
 
-    def __init__(self, encoder: Encoder) -> None:
+    With `reads_customer=False` it sees question and answer alone, as the scorer that FrugalGPT
+    published does. `products` is the type in which it multiplies.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        reads_customer: bool = True,
+        products: torch.dtype = torch.float32,
+    ) -> None:
         super().__init__()
-        self._encoder = encoder
+        self._encoder, self._reads_customer = encoder, reads_customer
+        self._products = products
         config = LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=list(LINEARS))
         self.adapted = get_peft_model(_copy(encoder), config)
         self.classifier = nn.Linear(encoder.dim, 1)
 
+    def passes(
+        self, training: Sequence[Example], *, seed: int, rate: float = RATE
+    ) -> Iterator[float]:
+        """Learn from the examples; yield the seconds spent after every pass, without end."""
+        chance = Random(seed)
+        learnt = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        optimiser = torch.optim.AdamW(learnt, lr=rate)
+        rows = [self.ids(example.pair) for example in training]
+        labels = torch.tensor([float(example.label) for example in training])
+        seconds = 0.0
+        while True:
+            started = time.perf_counter()
+            self.train()
+            order = chance.sample(range(len(rows)), len(rows))
+            for start in range(0, len(order), ROWS_PER_STEP):
+                batch = order[start : start + ROWS_PER_STEP]
+                read = self([rows[index] for index in batch])
+                loss = functional.binary_cross_entropy_with_logits(read, labels[batch])
+                optimiser.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimiser.step()
+            seconds += time.perf_counter() - started
+            yield seconds
+
     def ids(self, pair: Pair) -> list[int]:
-        """Return the customer, the question and the answer as one row of token ids."""
-        asked = f"{_as_text(pair.customer)} {pair.question}"
-        customer, answer = self._encoder.tokens([asked, pair.answer])
-        return [*customer[: CUSTOMER_TOKENS + QUESTION_TOKENS], *answer[1 : ANSWER_TOKENS + 1]]
+        """Return the customer, unless hidden, the question and the answer as a row of token ids."""
+        who = f"{_as_text(pair.customer)} " if self._reads_customer else ""
+        asked, answer = self._encoder.tokens([f"{who}{pair.question}", pair.answer])
+        return [*asked[: CUSTOMER_TOKENS + QUESTION_TOKENS], *answer[1 : ANSWER_TOKENS + 1]]
 
     def forward(self, rows: Sequence[Sequence[int]]) -> Tensor:
         """Return the log odds that answers suit their customers, (n,)."""
         ids, mask = padded(rows)
-        states = self.adapted(input_ids=ids, attention_mask=mask).last_hidden_state
-        real = mask.unsqueeze(-1)
-        mean = (states * real).sum(1) / real.sum(1)
-        read: Tensor = self.classifier(mean)[:, 0]
+        with torch.autocast("cpu", self._products, enabled=self._products != torch.float32):
+            states = self.adapted(input_ids=ids, attention_mask=mask).last_hidden_state
+        read: Tensor = self.classifier(span_mean(states.float(), mask))[:, 0]
         return read
 
     @torch.inference_mode()
-    def judged(self, examples: Sequence[Example]) -> float:
-        """Return the area under the curve on these examples."""
+    def log_odds(self, pairs: Sequence[Pair]) -> list[float]:
+        """Return one number per pair, in order; pairs that read the same are read once."""
         self.eval()
-        rows = [self.ids(example.pair) for example in examples]
-        read = [self(rows[start : start + 64]) for start in range(0, len(rows), 64)]
-        labels = np.array([float(example.label) for example in examples])
-        return auc(labels, torch.cat(read).double().numpy()) or 0.0
+        shown = [tuple(self.ids(pair)) for pair in pairs]
+        rows, found = list(dict.fromkeys(shown)), dict[tuple[int, ...], float]()
+        for batch in by_length([len(row) for row in rows], TOKENS_PER_BATCH):
+            read = self([rows[index] for index in batch]).tolist()
+            found |= {rows[index]: value for index, value in zip(batch, read, strict=True)}
+        return [found[row] for row in shown]
 
 
 def _copy(encoder: Encoder) -> DistilBertModel:

@@ -14,7 +14,7 @@ from typing import Literal
 
 from scoring.customer import Customer, Feature
 from scoring.examples import Example, Pair
-from webapp.demo.phrasings.wording import read_blocks
+from webapp.demo.phrasings.wording import Block, read_blocks
 
 Split = Literal["train", "heldout"]
 
@@ -36,20 +36,33 @@ PET_KG = 8
 def examples(split: Split, *, seed: int) -> list[Example]:
     """Return a split's examples, each text as often right as wrong."""
     random = Random(f"{seed}:{split}")
-    people = [
+    return list(_examples(_customers(split, random), split, random))
+
+
+def customers(split: Split, *, seed: int) -> list[Customer]:
+    """Return the customers that a split's examples are of."""
+    return _customers(split, Random(f"{seed}:{split}"))
+
+
+def blocks(split: Split) -> dict[str, Block]:
+    """Return a split's wordings by topic."""
+    return read_blocks(Path(__file__).with_name(f"{split}.txt"))
+
+
+def _customers(split: Split, random: Random) -> list[Customer]:
+    return [
         Customer(f"{split}-{segment}-{number}", segment, _features(random), day=TODAY)
         for segment in SEGMENTS
         for number in range(PER_SEGMENT[split])
     ]
-    return list(_examples(people, split, random))
 
 
 def _examples(people: Sequence[Customer], split: Split, random: Random) -> Iterator[Example]:
-    blocks = read_blocks(Path(__file__).with_name(f"{split}.txt"))
+    wordings = blocks(split)
     for topic, entitled in RULES.items():
         yes = [customer for customer in people if entitled(customer)]
         no = [customer for customer in people if not entitled(customer)]
-        block = blocks[topic]
+        block = wordings[topic]
         for answers, right, wrong in ((block.granting, yes, no), (block.refusing, no, yes)):
             for turn in range(TEXTS[split]):
                 question, answer = random.choice(block.questions), answers[turn % len(answers)]
