@@ -37,8 +37,8 @@ def main() -> int:
         write_logs(wanted, load_encoder(), quick=given.quick)
         if given.only_logs:
             return 0
-        logs = [read_log(step) for step in wanted]
-    return finish("open_question", compare(logs), {}, Options(given.quick, given.out))
+        bars, figures = compare([read_log(step) for step in wanted], given.out)
+    return finish("open_question", bars, figures, Options(given.quick, given.out))
 
 
 if __name__ == "__main__":
