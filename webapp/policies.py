@@ -19,7 +19,7 @@ OPTIMISED = "optimised"
 WRITTEN = "written"
 """The origin of policies that somebody wrote by hand."""
 SERVICE = "service"
-"""The service's own name as an actor; what a person made live it leaves alone."""
+"""The service's own name as an actor."""
 
 
 def live(session: Session, tenant_id: str) -> Policy:
@@ -142,14 +142,14 @@ def version_before(session: Session, tenant_id: str) -> str:
 def keep_built_in(session: Session, tenant_ids: Sequence[str], built_in: Policy) -> None:
     """Give every tenant without a policy of its own the one made from the settings.
 
-    What a person made live stays, an earlier built-in version included. The tenants stay locked
+    What a person made live stays, unless it is the newest built-in version. The tenants stay locked
     until the transaction ends, so that of processes that start together one publishes and the
     others find its row.
     """
     _lock(session, tenant_ids)
     for tenant_id in tenant_ids:
         pointer = _pointer(session, tenant_id)
-        if pointer is None or _is_built_in(pointer):
+        if pointer is None or _follows_settings(session, pointer):
             publish(session, tenant_id, built_in, origin=BUILT_IN, actor=SERVICE)
 
 
@@ -174,12 +174,19 @@ def _tiers(chain: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"calibration": [], **tier} for tier in chain["tiers"]]
 
 
-def _is_built_in(pointer: models.LivePolicy) -> bool:
-    """Return whether the service itself made this built-in version live.
+def _follows_settings(session: Session, pointer: models.LivePolicy) -> bool:
+    """Return whether the live policy is the service's to replace.
 
-    Nobody is named where the version went live before that was recorded: then it was the service.
+    That is a built-in one that the service made live itself, or the newest of them, to which a
+    person went back. Nobody is named where a version went live before that was recorded: then it
+    was the service.
     """
-    return pointer.policy.origin == BUILT_IN and pointer.moved_by in (None, SERVICE)
+    if pointer.policy.origin != BUILT_IN:
+        return False
+    if pointer.moved_by in (None, SERVICE):
+        return True
+    built_in = (each for each in stored(session, pointer.tenant_id) if each.origin == BUILT_IN)
+    return next(built_in).version == pointer.policy.version
 
 
 def _lock(session: Session, tenant_ids: Sequence[str]) -> None:

@@ -30,6 +30,8 @@ def limits(policy: Policy) -> dict[str, str]:
     """Return the budgets and the deadline in words."""
     per_ticket, per_day = policy.budgets.per_ticket, policy.budgets.per_segment_day
     told = {"Budget for a ticket": NONE if per_ticket is None else money(per_ticket)}
+    if not per_day:
+        told["Budget a day"] = NONE
     for segment, limit in sorted(per_day.items()):
         whose = "every other segment" if segment == OTHER_SEGMENTS else segment
         told[f"Budget a day for {whose}"] = money(limit)

@@ -90,6 +90,18 @@ def test_a_built_in_version_that_a_person_made_live_stays(database: Database, te
         assert policies.live(session, tenant) == BUILT_IN
 
 
+def test_who_goes_back_to_the_newest_built_in_version_follows_the_settings_again(
+    database: Database, tenant: str
+) -> None:
+    newer = replace(BUILT_IN, deadline_s=30.0)
+    with database.write() as session:
+        publish(session, tenant)
+        policies.make_live(session, tenant, BUILT_IN.version, actor="user:ada")
+        policies.keep_built_in(session, [tenant], newer)
+    with database.read() as session:
+        assert policies.live(session, tenant) == newer
+
+
 def test_the_way_back_is_known_and_in_the_audit_log(database: Database, tenant: str) -> None:
     with database.write() as session:
         publish(session, tenant)
