@@ -89,7 +89,7 @@ def _chain(tiers: tuple[Tier, ...], way: str) -> Iterator[tuple[str, str]]:
     for tier in tiers:
         yield f"{way}{tier.model} needs", threshold(tier)
         if tier.calibration:
-            yield f"{way}{tier.model}'s scores stand for", calibration(tier)
+            yield f"{way}scores of {tier.model} stand for", calibration(tier)
 
 
 def _log(made_from: Mapping[str, Any]) -> Iterator[str]:
@@ -101,10 +101,15 @@ def _log(made_from: Mapping[str, Any]) -> Iterator[str]:
 
 def _choice(choice: object) -> str:
     if isinstance(choice, dict):
-        choice = ", ".join(f"{name} {value}" for name, value in choice.items())
+        choice = ", ".join(f"{name} {_plain(value)}" for name, value in choice.items())
     elif choice is not None and not isinstance(choice, str):
         choice = json.dumps(choice)
     return str(choice or "")[:LONGEST_CHOICE]
+
+
+def _plain(value: object) -> str:
+    """Return a value as text, small numbers without an exponent."""
+    return f"{Decimal(repr(value)):f}" if isinstance(value, float) else str(value)
 
 
 def _measured(figures: Mapping[str, float] | None) -> str:

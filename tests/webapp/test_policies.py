@@ -239,7 +239,7 @@ def test_a_change_is_told_in_words() -> None:
     assert [plain(line) for line in policy_words.changes(BUILT_IN, OPTIMISED)] == [
         "Asked in this order: macros → macros, small",
         "macros needs: 80 % → 70 %, gold 65 %",
-        "macros's scores stand for: none → 20 % to 95 %, 2 points",
+        "scores of macros stand for: none → 20 % to 95 %, 2 points",
         "small needs: none → 0 %",
         "Tickets that go another way: none → 6.25 %",
         "Another way: asked in this order: none → small",
@@ -263,7 +263,7 @@ def test_estimates_are_told_with_their_log_and_rows() -> None:
     told = {about: plain(text) for about, text in policy_words.estimates(MADE_FROM).items()}
     assert told == {
         "Log": "outcomes.jsonl, 400 rows",
-        "Chosen by": "budget 2e-05",
+        "Chosen by": "budget 0.00002",
         "On the rows it was chosen on": "$0.0000123 a ticket, 91 % right",
         "On rows kept out": "$0.000013 a ticket, 90 % right",
     }
