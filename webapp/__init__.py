@@ -37,7 +37,7 @@ def create_app(settings: Settings, *, open_desk: bool = True) -> APIFlask:
     With `open_desk=False` the caller opens it: `app.extensions["frugaldesk.desk"].open()`.
     Raises `BadSettings` and `cascade.errors.MissingPrice` before anything is served.
     """
-    from webapp import access, api, pages, panel, problems, review
+    from webapp import access, api, pages, panel, policy_page, problems, review
     from webapp.db import Database
     from webapp.desk import Desk
 
@@ -63,9 +63,16 @@ def create_app(settings: Settings, *, open_desk: bool = True) -> APIFlask:
     app.extensions["frugaldesk.desk"] = desk
     app.extensions["frugaldesk.runs"] = ThreadPoolExecutor(8, thread_name_prefix="cascade")
     problems.install(app)
+    # Before access, which reads the form, and with it the file, to check its token.
+    app.before_request(policy_page.allow_files)
     access.install(app)
     api.install(app)
-    for blueprint in (pages.blueprint, panel.blueprint, review.blueprint):
+    for blueprint in (
+        pages.blueprint,
+        panel.blueprint,
+        review.blueprint,
+        policy_page.blueprint,
+    ):
         app.register_blueprint(blueprint, enable_openapi=False)
     if open_desk:
         threading.Thread(target=_look_after, args=(desk, database), daemon=True).start()

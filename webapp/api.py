@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from apiflask import APIBlueprint, APIFlask, HTTPError, HTTPTokenAuth
@@ -10,17 +11,18 @@ from flask import g, request
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Select, and_, or_, select
 
-from webapp import audit, contracts, customers, feedback, suggestions
+from webapp import audit, contracts, customers, feedback, policies, suggestions
 from webapp.access import caller_of_key, csrf
 from webapp.audit import Caller
 from webapp.context import database, desk
 from webapp.errors import Unknown
 from webapp.idempotency import idempotent
-from webapp.models import Customer, Suggestion
+from webapp.models import Customer, Policy, Suggestion
 from webapp.problems import problem
 
 T = TypeVar("T")
 P = TypeVar("P")
+R = TypeVar("R", Suggestion, Policy)
 
 blueprint = APIBlueprint("api", __name__, url_prefix="/api/v1", tag="API")
 keys = HTTPTokenAuth(description="An API key, made with `frugaldesk keys create`.")
@@ -98,20 +100,7 @@ def list_suggestions(asked: contracts.SuggestionsAsked) -> Any:
     query = select(Suggestion).where(Suggestion.tenant_id == g.caller.tenant_id)
     if asked.status:
         query = query.where(Suggestion.status == asked.status)
-    if asked.cursor:
-        created_at, last_id = _cursor(asked.cursor, contracts.SuggestionsCursor)
-        query = query.where(
-            or_(
-                Suggestion.created_at < created_at,
-                and_(Suggestion.created_at == created_at, Suggestion.id < last_id),
-            )
-        )
-    return _page(
-        query.order_by(Suggestion.created_at.desc(), Suggestion.id.desc()),
-        asked.limit,
-        shown=suggestions.as_json,
-        place=lambda row: [row.created_at.isoformat(), row.id],
-    )
+    return _newest_first(query, Suggestion, asked, shown=suggestions.as_json)
 
 
 @blueprint.get("/suggestions/<suggestion_id>")
@@ -223,6 +212,28 @@ def add_history(external_id: str, given: contracts.HistoryGiven) -> Any:
         return {"id": entry.id}
 
 
+@blueprint.get("/policies")
+@blueprint.auth_required(keys)
+@blueprint.input(contracts.PoliciesAsked, location="query", arg_name="asked")
+@blueprint.output(contracts.PoliciesPage)
+def list_policies(asked: contracts.PoliciesAsked) -> Any:
+    """List the stored policies, those stored last first; admins say which one is live."""
+    with database().read() as session:
+        live = policies.live_version(session, g.caller.tenant_id)
+    query = select(Policy).where(Policy.tenant_id == g.caller.tenant_id)
+    return _newest_first(query, Policy, asked, shown=partial(policies.as_json, live=live))
+
+
+@blueprint.get("/policies/live")
+@blueprint.auth_required(keys)
+@blueprint.output(contracts.PolicyShown)
+def get_live_policy() -> Any:
+    """Give the policy that tickets meet now."""
+    with database().read() as session:
+        row = policies.live_row(session, g.caller.tenant_id).policy
+        return policies.as_json(row, live=row.version)
+
+
 @blueprint.before_request
 def _check_path() -> None:
     """Answer 422 for an id in the path that we would not take in a body."""
@@ -252,6 +263,26 @@ def _customer(row: Customer) -> dict[str, Any]:
         "name": row.name,
         "email": row.email,
     }
+
+
+def _newest_first(
+    query: Select[R],
+    table: type[R],
+    asked: contracts.PageAsked,
+    *,
+    shown: Callable[[R], dict[str, Any]],
+) -> dict[str, Any]:
+    """Return the part of the rows that was asked for, the newest first."""
+    if asked.cursor:
+        created_at, last_id = _cursor(asked.cursor, contracts.NewestFirstCursor)
+        same_moment = and_(table.created_at == created_at, table.id < last_id)
+        query = query.where(or_(table.created_at < created_at, same_moment))
+    return _page(
+        query.order_by(table.created_at.desc(), table.id.desc()),
+        asked.limit,
+        shown=shown,
+        place=lambda row: [row.created_at.isoformat(), row.id],
+    )
 
 
 def _page(

@@ -11,7 +11,9 @@ import click
 from cascade.errors import CascadeError
 from scoring.errors import BadExamples, ScoringError
 from webapp import log_commands
-from webapp.errors import NotReady, WebappError
+from webapp.errors import WebappError
+from webapp.operating import TenantSlug, open_database, tenant_named
+from webapp.policy_commands import policies
 from webapp.settings import Settings, scorer_base
 
 ExamplesFile = click.option(
@@ -24,7 +26,6 @@ ExamplesFile = click.option(
 AdaptersFolder = click.option(
     "--adapters", type=click.Path(file_okay=False, path_type=Path), required=True
 )
-TenantSlug = click.option("--tenant", required=True, help="The tenant's slug.")
 
 
 class _Command(click.Group):
@@ -177,7 +178,7 @@ def upgrade(revision: str) -> None:
     """Bring the database to the newest schema, from whatever it has."""
     from webapp import schema
 
-    database = _database(any_schema=True)
+    database = open_database(any_schema=True)
     schema.upgrade(database, revision)
     click.echo(f"the database is at {schema.current(database)}")
 
@@ -188,7 +189,7 @@ def downgrade(revision: str) -> None:
     """Take the schema back; rows of tables that go are lost."""
     from webapp import schema
 
-    database = _database(any_schema=True)
+    database = open_database(any_schema=True)
     schema.downgrade(database, revision)
     click.echo(f"the database is at {schema.current(database) or 'nothing'}")
 
@@ -232,7 +233,7 @@ def create_tenant(slug: str, name: str) -> None:
     from webapp.models import Tenant
 
     try:
-        with _database().write() as session:
+        with open_database().write() as session:
             session.add(Tenant(slug=slug, name=name))
     except IntegrityError:
         raise WebappError(f"there is a tenant {slug!r} already; choose another slug") from None
@@ -254,10 +255,10 @@ def put_user(tenant: str, email: str, name: str, role: str, password: str) -> No
     """Add a person, or give them this name, role and password."""
     from webapp import access
 
-    with _database().write() as session:
+    with open_database().write() as session:
         access.put_user(
             session,
-            _tenant_id(session, tenant),
+            tenant_named(session, tenant),
             email=email,
             name=name or email,
             role=role,
@@ -273,8 +274,8 @@ def end_user(tenant: str, email: str) -> None:
     """Sign a person out everywhere and let them in no more; `users put` lets them in again."""
     from webapp import access
 
-    with _database().write() as session:
-        access.end_user(session, _tenant_id(session, tenant), email)
+    with open_database().write() as session:
+        access.end_user(session, tenant_named(session, tenant), email)
     click.echo(f"{email} can no longer sign in")
 
 
@@ -290,8 +291,8 @@ def create_key(tenant: str, name: str) -> None:
     """Make an API key and print it, this once."""
     from webapp import access
 
-    with _database().write() as session:
-        key = access.create_api_key(session, _tenant_id(session, tenant), name)
+    with open_database().write() as session:
+        key = access.create_api_key(session, tenant_named(session, tenant), name)
     click.echo(key)
 
 
@@ -302,8 +303,8 @@ def revoke_key(tenant: str, name: str) -> None:
     """End every live key of that name."""
     from webapp import access
 
-    with _database().write() as session:
-        count = access.revoke_api_keys(session, _tenant_id(session, tenant), name)
+    with open_database().write() as session:
+        count = access.revoke_api_keys(session, tenant_named(session, tenant), name)
     click.echo(f"{count} revoked")
 
 
@@ -322,16 +323,19 @@ def publish_adapters(tenant: str, adapters: Path) -> None:
 
     settings = Settings.from_env()
     encoder = load_encoder(settings.scorer_base)
-    with _database(settings).write() as session:
+    with open_database(settings).write() as session:
         versions = import_folder(
             session,
-            _tenant_id(session, tenant),
+            tenant_named(session, tenant),
             adapters,
             settings.adapters,
             base_digest=encoder.digest,
             actor="cli",
         )
     click.echo("live: " + ", ".join(versions))
+
+
+main.add_command(policies)
 
 
 @main.group("knowledge")
@@ -349,38 +353,10 @@ def import_knowledge(tenant: str, macros: TextIO | None, passages: TextIO | None
     """Add or replace macros and passages; nothing is written if a line is bad."""
     from webapp import knowledge
 
-    with _database().write() as session:
-        tenant_id = _tenant_id(session, tenant)
+    with open_database().write() as session:
+        tenant_id = tenant_named(session, tenant)
         count = knowledge.import_lines(session, tenant_id, macros=macros, passages=passages)
     click.echo(f"{count} imported")
-
-
-def _database(settings: Settings | None = None, *, any_schema: bool = False) -> Any:
-    from sqlalchemy.exc import OperationalError
-
-    from webapp import schema
-    from webapp.db import Database
-
-    database = Database((settings or Settings.from_env()).database_url)
-    try:
-        is_current = schema.is_current(database)
-    except OperationalError as exc:
-        said = str(exc.orig).partition("\n")[0]
-        raise NotReady(f"no database: {said}; see FRUGALDESK_DATABASE_URL") from exc
-    if not is_current and not any_schema:
-        raise NotReady("the database is not up to date; run `frugaldesk db upgrade`")
-    return database
-
-
-def _tenant_id(session: Any, slug: str) -> str:
-    from sqlalchemy import select
-
-    from webapp.models import Tenant
-
-    tenant_id: str | None = session.scalar(select(Tenant.id).where(Tenant.slug == slug))
-    if tenant_id is None:
-        raise WebappError(f"no tenant {slug!r}; add it with `frugaldesk tenants create`")
-    return tenant_id
 
 
 def _scorer(folder: Path) -> Any:

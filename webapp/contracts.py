@@ -170,6 +170,22 @@ class FeedbackGiven(Given):
     rating: Annotated[int, Field(strict=True, ge=1, le=5)] | None = None
 
 
+class Estimate(Given):
+    """What a policy was measured to cost, in US dollars a ticket, and the share it gets right."""
+
+    cost: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    quality: Annotated[float, Field(ge=0, le=1)]
+
+
+class MadeFrom(Given):
+    """What a policy file says of the log it was chosen on; other fields are kept as they are."""
+
+    log: Line | None = None
+    rows: Annotated[int, Field(strict=True, ge=0)] | None = None
+    train: Estimate | None = None
+    test: Estimate | None = None
+
+
 class PageAsked(Given):
     """Which part of a list: `cursor` is the `next_cursor` of the part before."""
 
@@ -189,10 +205,14 @@ class SuggestionsAsked(PageAsked):
     status: Literal["running", "suggested", "escalated"] | None = None
 
 
+class PoliciesAsked(PageAsked):
+    """A list of policies, those stored last first."""
+
+
 PathId = TypeAdapter(ExternalId)
 """An id in a path."""
 CustomersCursor = TypeAdapter(tuple[ExternalId])
-SuggestionsCursor = TypeAdapter(tuple[Moment, ExternalId])
+NewestFirstCursor = TypeAdapter(tuple[Moment, ExternalId])
 """What a cursor holds: the place of the last row of the part before."""
 
 
@@ -279,6 +299,56 @@ class SuggestionsPage(BaseModel):
     """One part of the list of suggestions."""
 
     data: list[SuggestionShown]
+    next_cursor: str | None
+    has_more: bool
+
+
+class TierShown(BaseModel):
+    """One model of a chain, and the chance of being right from which its answer is accepted.
+
+    `calibration` says what its scores are worth: pairs of score and chance; empty where a score is
+    the chance itself.
+    """
+
+    model: str
+    source: Literal["cache", "macro", "llm", "simulated"]
+    threshold: float
+    segment_thresholds: dict[str, float]
+    calibration: list[list[float]]
+
+
+class InsteadShown(BaseModel):
+    """For this share of the tickets these tiers are asked instead."""
+
+    share: float
+    tiers: list[TierShown]
+
+
+class BudgetsShown(BaseModel):
+    """Limits in US dollars, for a ticket and for a segment's UTC day; null is no limit."""
+
+    per_ticket: str | None
+    per_segment_day: dict[str, str]
+
+
+class PolicyShown(BaseModel):
+    """One stored version, whether tickets meet it now, and what it was made from."""
+
+    version: str
+    live: bool
+    origin: str
+    created_at: str
+    tiers: list[TierShown]
+    instead: InsteadShown | None
+    budgets: BudgetsShown
+    deadline_s: float
+    made_from: dict[str, Any] | None
+
+
+class PoliciesPage(BaseModel):
+    """One part of the list of policies."""
+
+    data: list[PolicyShown]
     next_cursor: str | None
     has_more: bool
 

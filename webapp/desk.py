@@ -32,6 +32,7 @@ from cascade import (
     answer,
 )
 from cascade.errors import BadPrices
+from cascade.policy import Source
 from scoring import ScoringError
 from scoring.customer import Customer
 from webapp import adapters, policies, schema
@@ -71,6 +72,11 @@ class Desk:
         self._scorer: Scorer | None = None
         self._library: Library | None = None
         self._problem = "the scorer is still being loaded"
+
+    @property
+    def sources(self) -> Mapping[str, Source]:
+        """What kind of source each model is that a policy can ask here, by its name."""
+        return {"macros": "macro", **dict.fromkeys(self._llms, "llm")}
 
     @property
     def problem(self) -> str | None:
@@ -159,17 +165,22 @@ class Desk:
         customer: Customer,
         setup: Setup,
         *,
+        ticket: str,
         spent_today: Callable[[], Decimal],
         on_step: Callable[[Step], None],
         now: Callable[[], datetime] = utc_now,
     ) -> Accepted | Escalated:
-        """Run the cascade for one question of one customer."""
+        """Run the cascade for one question of one customer; `ticket` is its external id.
+
+        Of a policy that mixes two ways, a ticket goes the same one each time.
+        """
         providers: dict[str, Provider] = {"macros": setup.knowledge.macros, **self._llms}
+        request = DraftRequest(question, customer, setup.knowledge.passages_for(question))
         return answer(
-            DraftRequest(question, customer, setup.knowledge.passages_for(question)),
-            policy=setup.policy,
+            request,
+            policy=setup.policy.for_ticket(ticket),
             providers=providers,
-            score=lambda answers: self.score(question, answers, customer, setup.champions),
+            score=lambda answers: self.score(request, answers, setup.champions),
             prices=self._prices,
             spent_today=spent_today,
             now=now,
@@ -178,18 +189,16 @@ class Desk:
         )
 
     def score(
-        self,
-        question: str,
-        answers: Sequence[str],
-        customer: Customer,
-        champions: Mapping[str, str],
+        self, request: DraftRequest, answers: Sequence[str], champions: Mapping[str, str]
     ) -> "list[Score]":
-        """Return each answer's score for this question and customer."""
+        """Return each answer's score for the request's question, customer and nearest passage."""
         from scoring.examples import Pair
 
         if self._scorer is None:
             raise NotReady(self._problem)
-        return self._scorer.score([Pair(question, text, customer) for text in answers], champions)
+        passage = request.passages[0].body if request.passages else None
+        pairs = [Pair(request.question, text, request.customer, passage) for text in answers]
+        return self._scorer.score(pairs, champions)
 
     def describe(self, tenant_id: str, customer: Customer) -> str:
         """Return in words what the scorer reads of a customer; raises `NotReady`."""

@@ -176,21 +176,28 @@ class Ticket(TenantRow):
 
 
 class Policy(TenantRow):
-    """One immutable version of a tenant's chain, thresholds and budgets, as JSON."""
+    """One immutable version of a tenant's chain, thresholds and budgets, as JSON.
+
+    `made_from` says which log it was chosen on and what it was measured to cost and get right.
+    """
 
     __tablename__ = "policies"
     __table_args__ = (UniqueConstraint("tenant_id", "id"), UniqueConstraint("tenant_id", "version"))
     version: Mapped[str] = mapped_column(String(64))
     document: Mapped[str]
     origin: Mapped[str] = mapped_column(String(32))
+    made_from: Mapped[dict[str, Any] | None]
 
 
 class LivePolicy(TenantRow):
-    """The pointer to the policy a tenant is served with."""
+    """The pointer to the policy a tenant is served with: who moved it, when, and from where."""
 
     __tablename__ = "live_policies"
     __table_args__ = (UniqueConstraint("tenant_id"), _references("policies", "policy_id"))
     policy_id: Mapped[str] = mapped_column(String(36))
+    moved_by: Mapped[str | None]
+    moved_at: Mapped[datetime | None]
+    version_before: Mapped[str | None] = mapped_column(String(64))
     policy: Mapped[Policy] = relationship(viewonly=True)
 
 

@@ -172,7 +172,7 @@ def history_of(rows: Session, row: Ticket) -> Sequence[models.HistoryEntry]:
 
 
 def tiers_of(rows: Session, suggestion: Suggestion | None) -> tuple[Tier, ...]:
-    """Return the tiers of a running suggestion's policy, asked or not."""
+    """Return the tiers that a running suggestion's ticket meets, asked or not."""
     if suggestion is None or suggestion.status != "running":
         return ()
     document = rows.scalar(
@@ -181,7 +181,9 @@ def tiers_of(rows: Session, suggestion: Suggestion | None) -> tuple[Tier, ...]:
             models.Policy.version == suggestion.policy,
         )
     )
-    return Policy.from_json(document).tiers if document else ()
+    if document is None:
+        return ()
+    return Policy.from_json(document).for_ticket(suggestion.ticket.external_id).tiers
 
 
 def holder_of(rows: Session, suggestion: Suggestion | None) -> str | None:

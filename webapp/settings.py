@@ -12,6 +12,7 @@ from webapp.errors import BadSettings
 LLM_PROTOCOLS = ("openai", "anthropic")
 RESERVED_MODELS = ("macros",)
 """Policies know the knowledge base by this name."""
+LONGEST_DEADLINE_S = 600
 FLAGS = {"0": False, "1": True, "false": False, "true": True, "no": False, "yes": True}
 DATABASE_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg")
 DATABASE_URLS = "sqlite:///path or postgresql://user:password@host/name"
@@ -65,7 +66,7 @@ class Settings:
             llms=env.llms(),
             prices=Path(prices) if (prices := env.text("FRUGALDESK_PRICES", "")) else None,
             threshold=env.number("FRUGALDESK_THRESHOLD", 0.8, low=0, high=1),
-            deadline_s=env.number("FRUGALDESK_DEADLINE_S", 60, low=1, high=600),
+            deadline_s=env.number("FRUGALDESK_DEADLINE_S", 60, low=1, high=LONGEST_DEADLINE_S),
             budget_per_ticket=env.money("FRUGALDESK_BUDGET_PER_TICKET"),
             budget_per_segment_day=env.budgets("FRUGALDESK_BUDGET_PER_SEGMENT_DAY"),
             host=env.text("HOST", "127.0.0.1"),

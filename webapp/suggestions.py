@@ -277,7 +277,7 @@ def spent_today(session: Session, tenant_id: str, segment: str | None) -> Decima
 def _answer(database: Database, desk: Desk, begun: Begun) -> Accepted | Escalated:
     with database.read() as session:
         row = session.get_one(Suggestion, begun.suggestion_id)
-        question, shown = row.question, row.shown
+        question, shown, ticket = row.question, row.shown, row.ticket.external_id
     position = 0
 
     def spent_by_others() -> Decimal:
@@ -302,6 +302,7 @@ def _answer(database: Database, desk: Desk, begun: Begun) -> Accepted | Escalate
         question,
         customers.as_scored(shown),
         begun.setup,
+        ticket=ticket,
         spent_today=spent_by_others,
         on_step=store,
     )

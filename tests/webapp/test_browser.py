@@ -1,15 +1,18 @@
 """The agent's and the admin's pages in a real browser, against the demo served for real."""
 
+import json
 import re
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, StorageState, expect, sync_playwright
 from sqlalchemy import select
 
+from cascade import Policy, Tier
 from tests.conftest import Service
 from tests.webapp.browser import (
     ARGUMENTS,
@@ -363,6 +366,36 @@ def test_an_admin_starts_from_a_candidate_releases_and_dismisses(
         expect(review.get_by_text("Dismissed without an answer.")).to_be_visible()
 
 
+def test_an_admin_stores_a_policy_makes_it_live_and_goes_back(
+    browser: Browser, live_service: Service, admin: StorageState, tmp_path: Path
+) -> None:
+    strict = Policy((Tier("macros", "macro", 0.995, {"gold": 0.99}),))
+    estimates = {"log": "o.jsonl", "rows": 9, "test": {"cost": 0, "quality": 0.9}}
+    path = tmp_path / "P.json"
+    path.write_text(json.dumps({**json.loads(strict.to_json()), "made_from": estimates}))
+    with visiting(browser, live_service.url, signed_in=admin) as page:
+        page.goto("/")
+        page.get_by_role("link", name="Policy").click()
+        page.get_by_label("Policy file").set_input_files(path)
+        page.get_by_role("button", name="Store").click()
+        expect(page.get_by_text("Nothing changes until you make it live").first).to_be_visible()
+        page.get_by_text("What it would change").first.click()
+        expect(page.get_by_text("80 % → 99.5 %, gold 99 %")).to_be_visible()
+        problems = axe_violations(page)
+        try:
+            page.get_by_role("button", name="Make live").first.click()
+            live = page.get_by_role("region", name="Live:")
+            expect(live).to_contain_text("gold needs 99 %")
+            expect(live).to_contain_text("o.jsonl, 9 rows")
+            expect(page.get_by_role("region", name="What changed against")).to_be_visible()
+            problems += axe_violations(page)
+        finally:
+            page.goto("/policy")
+            page.get_by_role("button", name="Make live").first.click()
+        expect(page.get_by_role("region", name="Live:")).to_contain_text("built-in")
+    assert problems == []
+
+
 def test_agents_do_not_see_the_review_queue(page: Page) -> None:
     refused = page.goto("/review")
     assert refused is not None
@@ -425,7 +458,7 @@ def test_no_page_has_an_access_problem_or_overflows(
         page.goto("/login")
         check(page)
     with visiting(browser, live_service.url, signed_in=admin, **options) as page:
-        for address in ("/docs", "/tickets", "/tickets?q=zzz", "/tickets/none"):
+        for address in ("/docs", "/policy", "/tickets", "/tickets?q=zzz", "/tickets/none"):
             page.goto(address)
             open_details(page)
             check(page)

@@ -172,6 +172,54 @@ def test_an_operator_sets_up_a_tenant_of_their_own(tmp_path: Path) -> None:
     assert "at least 10" in fails(*bob, **environment)
 
 
+def test_policies_are_published_listed_and_rolled_back(tmp_path: Path) -> None:
+    environment = {"FRUGALDESK_VAR": str(tmp_path), "FRUGALDESK_DEADLINE_S": "45"}
+    run_frugaldesk("db", "upgrade", **environment)
+    run_frugaldesk("tenants", "create", "acme", "Acme", **environment)
+    mine = ("--tenant", "acme")
+    assert "no policies yet" in run_frugaldesk("policies", "list", *mine, **environment)
+    assert "no policy" in fails("policies", "rollback", *mine, **environment)
+    first, second = tmp_path / "first.json", tmp_path / "second.json"
+    policy = {
+        "tiers": [{"model": "macros", "source": "macro", "threshold": 0.7}],
+        "budgets": {"per_ticket": "0.01"},
+        "deadline_s": 30.0,
+    }
+    measured = {"cost": 0.00002, "quality": 0.9}
+    made_from = {"log": "o.jsonl", "rows": 9, "ids": ["a1"], "train": measured, "choice": "all"}
+    first.write_text(json.dumps({**policy, "made_from": made_from}))
+    publish = ("policies", "publish", *mine, "--policy")
+    told = run_frugaldesk(*publish, str(first), **environment).replace("\N{NO-BREAK SPACE}", " ")
+    assert "(optimised), before: none" in told
+    assert "macros needs: 70 %" in told
+    assert "Log: o.jsonl, 9 rows" in told
+    assert "On the rows it was chosen on: $0.00002 a ticket, 90 % right" in told
+    assert "Deadline: 45 s" in told
+    old = told.split()[1]
+    assert "no policy was live before" in fails("policies", "rollback", *mine, **environment)
+
+    tier = {"model": "gone", "source": "llm", "threshold": 0.5}
+    second.write_text(json.dumps({**policy, "tiers": [tier]}))
+    message = fails(*publish, str(second), **environment)
+    assert "asks 'gone', for which this service has no provider; it has: macros" in message
+    second.write_text("{")
+    assert f"{second}: Expecting" in fails(*publish, str(second), **environment)
+    tier = {"model": "macros", "source": "macro", "threshold": 0.5}
+    second.write_text(json.dumps({"tiers": [tier], "deadline_s": 30.0}))
+    told = run_frugaldesk(*publish, str(second), "--limits-as-written", **environment)
+    assert f"(written), before: {old}" in told
+    assert "Budget for a ticket: none" in told
+
+    listed = run_frugaldesk("policies", "list", *mine, **environment).splitlines()
+    assert [line.split()[1] for line in listed] == ["live", "optimised"]
+    assert f"live: {old}" in run_frugaldesk("policies", "rollback", *mine, **environment)
+    assert "nothing has changed" in run_frugaldesk(
+        "policies", "rollback", *mine, old, **environment
+    )
+    message = fails("policies", "rollback", *mine, "0123", **environment)
+    assert "no policy '0123' is stored here" in message
+
+
 def test_a_bad_line_of_knowledge_is_named_with_what_was_got(tmp_path: Path) -> None:
     environment = {"FRUGALDESK_VAR": str(tmp_path)}
     run_frugaldesk("db", "upgrade", **environment)

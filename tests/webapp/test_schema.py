@@ -39,6 +39,26 @@ def test_upgrades_from_empty_and_downgrades_to_empty(empty_database: Database) -
     assert schema.is_current(empty_database)
 
 
+def test_what_is_live_stays_live_through_every_migration(empty_database: Database) -> None:
+    schema.upgrade(empty_database, "0001")
+    tenant = add_tenant(empty_database, "ours")
+    columns = "(id, tenant_id, version, document, origin, created_at)"
+    values = f"('p-1', '{tenant}', 'v', '{{}}', 'built-in', '2026-01-01 00:00:00')"
+    pointer = f"('l-1', '{tenant}', 'p-1', '2026-01-01 00:00:00')"
+    with empty_database.write() as session:
+        run = session.connection().exec_driver_sql
+        run(f"INSERT INTO policies {columns} VALUES {values}")
+        run(f"INSERT INTO live_policies (id, tenant_id, policy_id, created_at) VALUES {pointer}")
+    schema.upgrade(empty_database)
+    with empty_database.read() as session:
+        live = session.query(models.LivePolicy).one()
+        assert (live.policy.version, live.policy.made_from, live.moved_by) == ("v", None, None)
+    schema.downgrade(empty_database, "0001")
+    with empty_database.read() as session:
+        found = session.connection().exec_driver_sql("SELECT policy_id FROM live_policies")
+        assert found.scalar() == "p-1"
+
+
 def test_migrated_schema_is_the_models_schema(database: Database) -> None:
     with database.read() as session:
         context = MigrationContext.configure(session.connection(), opts={"compare_type": True})

@@ -24,9 +24,10 @@ from cascade import (
     Tier,
     Usage,
 )
+from cascade.policy import Instead
 from cascade.simulated import Simulated
 from scoring.customer import Customer as Asker
-from webapp import customers, escalations, feedback, models, suggestions
+from webapp import customers, escalations, feedback, models, panel, policies, suggestions
 from webapp.audit import Caller
 from webapp.db import Database
 from webapp.errors import Refused, Unknown
@@ -60,6 +61,7 @@ class ScriptedDesk:
 
     scores: dict[str, float] = field(default_factory=lambda: {"cheap": 0.4, "dear": 0.9})
     budgets: Budgets = field(default_factory=Budgets)
+    instead: Instead | None = None
     breaks: Exception | None = None
     in_the_end: Callable[[], None] | None = None
 
@@ -72,6 +74,7 @@ class ScriptedDesk:
                 (Tier("cheap", "simulated", 0.8), Tier("dear", "simulated", 0.8)),
                 self.budgets,
                 deadline_s=20,
+                instead=self.instead,
             )
 
         return Setup()
@@ -82,6 +85,7 @@ class ScriptedDesk:
         customer: Asker,
         setup: Any,
         *,
+        ticket: str,
         spent_today: Callable[[], Decimal],
         on_step: Callable[[Step], None],
     ) -> Accepted | Escalated:
@@ -97,7 +101,7 @@ class ScriptedDesk:
 
         outcome = cascade.answer(
             DraftRequest(question, customer, ()),
-            policy=setup.policy,
+            policy=setup.policy.for_ticket(ticket),
             providers=providers,
             score=score,
             prices=PRICES,
@@ -194,6 +198,24 @@ def test_the_first_good_enough_answer_is_stored_with_every_step(shop: Shop) -> N
     assert Decimal(made["cost_usd"]) == CHEAP_COST + DEAR_COST
     assert [step["accepted"] for step in made["steps"]] == [False, True]
     assert made["adapter"] == "gold@0123456789ab"
+
+
+def test_a_mixed_policy_sends_a_ticket_one_way_and_is_named_as_a_whole(shop: Shop) -> None:
+    desk = ScriptedDesk(instead=Instead(0.5, (Tier("dear", "simulated", 0.8),)))
+    whole: Policy = desk.setup.policy
+    with shop.database.write() as session:
+        policies.publish(session, shop.caller.tenant_id, whole, origin="test", actor="test")
+    for external_id in ("T-1", "T-2", "T-3", "T-4", "T-5", "T-6"):
+        begun = shop.begin(desk, external_id)
+        with shop.database.read() as session:
+            running = session.get_one(models.Suggestion, begun.suggestion_id)
+            meets = [tier.model for tier in panel.tiers_of(session, running)]
+        suggestions.run(shop.database, desk, begun)  # type: ignore[arg-type]
+        made = shop.shown(begun.suggestion_id)
+        assert [step["model"] for step in made["steps"]] == meets
+        assert meets == [tier.model for tier in whole.for_ticket(external_id).tiers]
+        assert (made["policy"], made["tier"]) == (whole.version, len(meets) - 1)
+    assert {len(whole.for_ticket(f"T-{number}").tiers) for number in range(1, 7)} == {1, 2}
 
 
 def test_on_escalation_the_best_answer_is_kept_and_not_the_last(shop: Shop) -> None:
