@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from webapp import audit, contracts, customers, feedback, policies, suggestions
 from webapp.access import caller_of_key, csrf
 from webapp.audit import Caller
 from webapp.context import database, desk
+from webapp.drift import drift
 from webapp.errors import Unknown
 from webapp.idempotency import idempotent
 from webapp.models import Customer, Policy, Suggestion
@@ -226,12 +228,13 @@ def list_policies(asked: contracts.PoliciesAsked) -> Any:
 
 @blueprint.get("/policies/live")
 @blueprint.auth_required(keys)
-@blueprint.output(contracts.PolicyShown)
+@blueprint.output(contracts.LivePolicyShown)
 def get_live_policy() -> Any:
-    """Give the policy that tickets meet now."""
+    """Give the policy that tickets meet now, and whether it keeps to its certificate."""
     with database().read() as session:
         row = policies.live_row(session, g.caller.tenant_id).policy
-        return policies.as_json(row, live=row.version)
+        found = drift(session, g.caller.tenant_id, row)
+        return policies.as_json(row, live=row.version) | {"drift": found and asdict(found)}
 
 
 @blueprint.before_request

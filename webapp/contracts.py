@@ -177,6 +177,15 @@ class Estimate(Given):
     quality: Annotated[float, Field(ge=0, le=1)]
 
 
+class Certified(Given):
+    """What was certified of a policy, and on which log."""
+
+    max_error: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
+    confidence: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
+    log: Line
+    rows: Annotated[int, Field(strict=True, ge=0)]
+
+
 class MadeFrom(Given):
     """What a policy file says of the log it was chosen on; other fields are kept as they are."""
 
@@ -184,6 +193,7 @@ class MadeFrom(Given):
     rows: Annotated[int, Field(strict=True, ge=0)] | None = None
     train: Estimate | None = None
     test: Estimate | None = None
+    certificate: Certified | None = None
 
 
 class PageAsked(Given):
@@ -343,6 +353,24 @@ class PolicyShown(BaseModel):
     budgets: BudgetsShown
     deadline_s: float
     made_from: dict[str, Any] | None
+
+
+class DriftShown(BaseModel):
+    """What feedback says of a certified policy; see `webapp.drift.Drift`."""
+
+    max_error: float
+    confidence: float
+    judged: int
+    wrong: int
+    lower: float
+    upper: float
+    alarm: bool
+
+
+class LivePolicyShown(PolicyShown):
+    """The live policy; `drift` is null where nothing was certified of it."""
+
+    drift: DriftShown | None
 
 
 class PoliciesPage(BaseModel):

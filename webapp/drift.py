@@ -1,28 +1,66 @@
-"""Whether a policy's accepted answers go wrong more often than they did: what feedback says.
-
-A watch reads the values in the order in which they arrived. This module only collects them.
-"""
+"""Whether a policy's accepted answers still keep to what was certified: what feedback says."""
 
 import re
+from dataclasses import dataclass
 
 import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from webapp.models import Feedback, Suggestion
+from cascade.watch import Watch
+from webapp.models import Feedback, Policy, Suggestion
 
 TOO_MUCH_CHANGED = 0.3
 """From which share of changed words on an edited answer counts as wrong."""
 
+NO_REPLY_NEEDED = "No reply needed"
+"""The reason for a dismissal that says nothing about the answer."""
+
 WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True)
+class Drift:
+    """What feedback says of a certified policy.
+
+    Of `judged` accepted answers `wrong` were wrong. The share is between `lower` and `upper`, with
+    the certificate's confidence at every moment; `alarm` says that it has been above `max_error`.
+    """
+
+    max_error: float
+    confidence: float
+    judged: int
+    wrong: int
+    lower: float
+    upper: float
+    alarm: bool
+
+
+def drift(session: Session, tenant_id: str, policy: Policy) -> Drift | None:
+    """Return what feedback says of a stored version, None where nothing was certified of it."""
+    certificate = (policy.made_from or {}).get("certificate")
+    if certificate is None:
+        return None
+    watch = Watch(float(certificate["max_error"]), float(certificate["confidence"]))
+    values = wrongness(session, tenant_id, policy.version)
+    seen = watch.after(values)
+    return Drift(
+        max_error=watch.max_error,
+        confidence=watch.confidence,
+        judged=len(values),
+        wrong=round(sum(values)),
+        lower=float(seen.lower[-1]) if values else 0.0,
+        upper=float(seen.upper[-1]) if values else 1.0,
+        alarm=seen.alarm,
+    )
 
 
 def wrongness(session: Session, tenant_id: str, policy: str) -> list[float]:
     """Return 0 for each right and 1 for each wrong answer of a policy version, in order of arrival.
 
     Counted are answers that the cascade accepted and a person has judged, each by the first
-    verdict on it: accepted is right, dismissed is wrong, edited is wrong where more than
-    `TOO_MUCH_CHANGED` of its words were changed.
+    verdict on it: accepted is right, dismissed is wrong unless no reply was needed, edited is wrong
+    where more than `TOO_MUCH_CHANGED` of its words were changed.
     """
     arrived = session.execute(
         select(Suggestion.id, Feedback.action, Suggestion.answer, Feedback.final_text)
@@ -35,6 +73,7 @@ def wrongness(session: Session, tenant_id: str, policy: str) -> list[float]:
             Suggestion.tenant_id == tenant_id,
             Suggestion.policy == policy,
             Suggestion.status == "suggested",
+            Feedback.reason.is_distinct_from(NO_REPLY_NEEDED),
         )
         .order_by(Feedback.created_at, Feedback.id)
     )

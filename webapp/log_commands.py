@@ -143,6 +143,7 @@ def optimise(
     multiple=True,
     help="Examples the scorer learnt from: refuse their customers.",
 )
+@click.option("--save", is_flag=True, help="Write what was certified into the policy's file.")
 @AsJson
 def certify(
     policy_files: Sequence[Path],
@@ -151,6 +152,7 @@ def certify(
     max_error: float,
     confidence: float,
     seen: Sequence[TextIO],
+    save: bool,
     as_json: bool,
 ) -> None:
     """Certify how many accepted answers are wrong, overall and per segment.
@@ -176,6 +178,9 @@ def certify(
     click.echo(text)
     if not certificate.holds:
         sys.exit(NOT_CERTIFIED)
+    if save:
+        place = [policy.version for policy in policies].index(certificate.policy)
+        _save_certificate(policy_files[place], certificate)
 
 
 @click.command()
@@ -259,6 +264,25 @@ def _write_policy(path: Path, chosen: Point, report: Report) -> None:
         raise BadOutcomes(f"{path.parent} is no folder; make it, or choose another --policy")
     origin = certificates.made_from(report.train) | report.estimates(chosen)
     whole = json.loads(chosen.policy.to_json()) | {"made_from": origin}
+    _write(path, whole)
+
+
+def _save_certificate(path: Path, certificate: certificates.Certificate) -> None:
+    """Add what was certified to a policy's file, from which the service keeps watch over it."""
+    whole = json.loads(path.read_text(encoding="utf-8"))
+    origin = whole.get("made_from")
+    if origin is None:
+        raise BadPolicy(
+            f"{path} does not say which rows the policy was made from, so nobody can tell whether "
+            "it saw these; certify a policy that `frugaldesk optimise` wrote"
+        )
+    told = {name: getattr(certificate, name) for name in ("max_error", "confidence", "log")}
+    origin["certificate"] = told | {"rows": certificate.parts[0].rows}
+    _write(path, whole)
+
+
+def _write(path: Path, whole: Mapping[str, Any]) -> None:
+    """Write JSON; the file appears whole or not at all."""
     unfinished = path.with_name(path.name + ".partial")
     unfinished.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
     unfinished.replace(path)

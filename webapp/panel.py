@@ -34,6 +34,7 @@ from cascade.text import readable
 from webapp import customers, display, feedback, models, suggestions, ticket_lists
 from webapp.access import caller, signed_in
 from webapp.context import database, desk, runs
+from webapp.drift import NO_REPLY_NEEDED
 from webapp.errors import NotReady, Refused, places
 from webapp.models import Feedback, Suggestion, Ticket, User, utc_now
 from webapp.suggestions import GRACE
@@ -52,7 +53,7 @@ DISMISSALS = (
     "Wrong about the policy",
     "Does not answer the question",
     "Tone or wording",
-    "No reply needed",
+    NO_REPLY_NEEDED,
 )
 
 blueprint = Blueprint("panel", __name__)

@@ -11,6 +11,7 @@ from cascade.errors import BadPolicy
 from webapp import models, policies, policy_files, policy_words
 from webapp.access import caller, signed_in
 from webapp.context import database, desk
+from webapp.drift import drift
 from webapp.errors import Refused, Unknown
 
 LARGEST_FILE = 8 * 1024 * 1024
@@ -39,6 +40,14 @@ def allow_files() -> None:
 @blueprint.app_template_filter("estimates")
 def _estimates(row: models.Policy) -> dict[str, str]:
     return policy_words.estimates(row.made_from)
+
+
+@blueprint.app_template_global("drift_alarm")
+def _drift_alarm() -> bool:
+    """Whether feedback says that the live policy no longer keeps to its certificate."""
+    with database().read() as rows:
+        found = drift(rows, g.tenant.id, policies.live_row(rows, g.tenant.id).policy)
+    return found is not None and found.alarm
 
 
 @blueprint.get("/policy")
@@ -124,6 +133,7 @@ def _show(rows: Session) -> str:
         limits=policy_words.limits(live),
         words=policy_words,
         changed=_last_change(rows, pointer, live),
+        drift=drift(rows, g.tenant.id, pointer.policy),
         versions=[_version(row, live) for row in stored[:VERSIONS_SHOWN]],
         more=len(stored) > VERSIONS_SHOWN,
     )

@@ -11,6 +11,7 @@ from typing import Any
 from cascade import Policy, Tier
 from cascade.policy import OTHER_SEGMENTS
 from webapp.display import money, percent
+from webapp.drift import Drift
 
 NONE = "none"
 LONGEST_CHOICE = 200
@@ -57,11 +58,24 @@ def estimates(made_from: Mapping[str, Any] | None) -> dict[str, str]:
         return {}
     told = {
         "Log": ", ".join(_log(made_from)),
+        "Certified": _certified(made_from.get("certificate")),
         "Chosen by": _choice(made_from.get("choice")),
         "On the rows it was chosen on": _measured(made_from.get("train")),
         "On rows kept out": _measured(made_from.get("test")),
     }
     return {about: text for about, text in told.items() if text}
+
+
+def watched(drift: Drift) -> dict[str, str]:
+    """Return what was certified and what feedback has said of it since."""
+    told = {
+        "Certified": f"at most {share(drift.max_error)} of accepted answers are wrong, with "
+        f"{share(drift.confidence)} confidence",
+        "Judged since": f"{drift.judged} accepted answers, {drift.wrong} of them wrong",
+    }
+    if drift.judged:
+        told["So the share wrong is"] = f"{share(drift.lower)} to {share(drift.upper)}"
+    return told
 
 
 def share(part: float) -> str:
@@ -90,6 +104,16 @@ def _chain(tiers: tuple[Tier, ...], way: str) -> Iterator[tuple[str, str]]:
         yield f"{way}{tier.model} needs", threshold(tier)
         if tier.calibration:
             yield f"{way}scores of {tier.model} stand for", calibration(tier)
+
+
+def _certified(certificate: Any) -> str:
+    if not certificate:
+        return ""
+    return (
+        f"at most {share(certificate['max_error'])} wrong, with "
+        f"{share(certificate['confidence'])} confidence, on {certificate['log']}, "
+        f"{certificate['rows']} rows"
+    )
 
 
 def _log(made_from: Mapping[str, Any]) -> Iterator[str]:
