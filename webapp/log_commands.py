@@ -10,6 +10,7 @@ import click
 
 from cascade import certify as certificates
 from cascade.advice import advise as measure_models
+from cascade.baselines import best_single
 from cascade.errors import BadOutcomes, BadPolicy, Infeasible
 from cascade.optimiser import Frontier, Point, Search
 from cascade.optimiser import optimise as search_frontier
@@ -125,7 +126,7 @@ def optimise(
         click.echo(f"frugaldesk: {problem}", err=True)
         sys.exit(INFEASIBLE)
     if policy_file is not None:
-        _write_policy(policy_file, chosen, report)
+        _write_policy(policy_file, chosen, report, _choice(train, budget, quality))
         if not as_json:
             click.echo(f"{policy_file}: policy {chosen.policy.version}")
 
@@ -258,11 +259,18 @@ def _chosen(
     return frontier.for_quality(min(as_good, frontier.corners[-1].expected.quality)), None
 
 
-def _write_policy(path: Path, chosen: Point, report: Report) -> None:
+def _choice(train: Outcomes, budget: float | None, quality: float | None) -> dict[str, Any]:
+    """Return what was asked for."""
+    asked: dict[str, Any] = {"budget": budget, "quality": quality}
+    given = {name: value for name, value in asked.items() if value is not None}
+    return given or {"as_good_as": best_single(train)}
+
+
+def _write_policy(path: Path, chosen: Point, report: Report, choice: Mapping[str, Any]) -> None:
     """Write the policy as the service loads it, with what it was made from."""
     if not path.parent.is_dir():
         raise BadOutcomes(f"{path.parent} is no folder; make it, or choose another --policy")
-    origin = certificates.made_from(report.train) | report.estimates(chosen)
+    origin = certificates.made_from(report.train) | {"choice": choice} | report.estimates(chosen)
     whole = json.loads(chosen.policy.to_json()) | {"made_from": origin}
     _write(path, whole)
 
