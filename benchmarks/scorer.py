@@ -66,7 +66,8 @@ def main() -> int:
             ]
             figures[name] = {"evaluation": report.as_json(), "train_seconds": seconds}
             bars += given_up(name, held_out, encoder, registry)
-        one = less(domains["shop"][0], options)[:ONE_SEGMENT]
+        known = less(domains["shop"][0], options)
+        one = Random(0).sample(known, min(ONE_SEGMENT, len(known)))
         bars.append(
             training_speed(one, domains["shop"][1], encoder, Registry(Path(folder) / "one"))
         )

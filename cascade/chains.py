@@ -77,7 +77,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Averages over rows: US dollars a ticket, quality, and the share that the human gets."""
+    """Averages over rows: US dollars a ticket, quality, the share that no tier accepts."""
 
     cost: float
     quality: float
@@ -111,7 +111,7 @@ class Cloud:
     """One chain with all its thresholds: average cost, quality and share that goes to the human.
 
     The three arrays have an axis for every tier that has thresholds; `last` is the threshold of
-    the last tier where it has no axis.
+    the last tier where it has no axis. `handed` counts what no tier accepts, human or not.
     """
 
     chain: Chain
@@ -153,9 +153,9 @@ def clouds(
 ) -> Iterator[Cloud]:
     """Yield every cost-ordered chain of at most `depth` models with all its thresholds.
 
-    `skip` is asked before a chain is begun or gone on with. Without a human the last tier answers
-    in any case or leaves it to the best-scored answer seen; with one it may also have a threshold
-    of its own.
+    `skip` is asked before a chain is begun or gone on with. The last tier answers in any case;
+    without a human it may also leave it to the best-scored answer seen, with one it may have a
+    threshold of its own.
     """
     root = _Prefix.root(rows, human)
     cheapest_first = np.argsort(rows.cost.mean(0), kind="stable")
@@ -208,9 +208,9 @@ class _Prefix:
         chain, count = (*self.chain, model), self.rejected[-1]
         spent = self.spent + self.rejected[self._cost(model)]
         yield self._cloud(chain, ALWAYS, spent, self.right + self.rejected[model], 0 * count)
-        if self.chain:
+        if self.chain and self.human is None:
             best = self._summed(self._best(chain)[:, None])[0]
-            yield self._cloud(chain, NEVER, spent, self.right + best, 0 * count)
+            yield self._cloud(chain, NEVER, spent, self.right + best, count)
         if self.human is not None and len(self.rows.thresholds[model]):
             whole = self.with_(model)
             handed = whole.rejected[-1]

@@ -169,7 +169,7 @@ def check_enough(outcomes: Outcomes) -> None:
 def measured(policy: Policy, outcomes: Outcomes, search: Search) -> Estimate:
     """What the policy costs and gets right on a log, scoring and retries included."""
     done = run(policy, search.priced(outcomes), human=search.human)
-    handed = 0.0 if search.human is None else float((~done.accepted).mean())
+    handed = float((~done.accepted).mean())
     return Estimate(float(done.cost.mean()), float(done.quality.mean()), handed)
 
 

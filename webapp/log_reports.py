@@ -76,6 +76,8 @@ class Report:
             "",
             "chosen:",
             self._line(self.chosen),
+            f"no tier accepts an answer to {self.chosen.expected.escalated:.1%} of the tickets; "
+            + self._exhausted(),
         ]
         return "\n".join(lines)
 
@@ -135,6 +137,11 @@ class Report:
         found += [] if self.test is None else [measured(point.policy, self.test, self.search)]
         pairs = "".join(_pair(each.cost, each.quality) for each in found)
         return f"{pairs}   {named(point.policy)}"
+
+    def _exhausted(self) -> str:
+        if self.search.human is not None:
+            return "they go to the human, whose price is in the cost"
+        return "the best-scored answer counts, and the service lets a person look at it first"
 
     def _single_line(self, single: Mapping[str, Any]) -> str:
         found = [single[part] for part in ("train", "test") if part in single]
