@@ -17,6 +17,8 @@ FOLDS = 10
 MOST_KNOTS = 40
 NEARLY = 1e-6
 """How near to 0 and 1 a score's log odds are taken."""
+DIGITS = 12
+"""Scores that agree so far are one score: between closer ones a slope need not be finite."""
 STIFFNESS = 10.0
 """How strongly an answer's expected quality is drawn to what its own model's chance says."""
 OWN_WORD = 1000.0
@@ -30,6 +32,7 @@ def fit_knots(scores: Numbers, quality: Numbers) -> Knots:
     logistic curve, which is steady where there are few. Source: Oron and Flournoy, Centered
     Isotonic Regression, 2017.
     """
+    scores = np.round(scores, DIGITS)
     at = np.unique(np.quantile(scores, np.linspace(0, 1, MOST_KNOTS), method="nearest"))
     worth = (_isotonic(scores, quality, at) + _logistic(scores, quality, at)) / 2
     return tuple((float(score), float(value)) for score, value in zip(at, worth, strict=True))
