@@ -69,6 +69,11 @@ class Rows:
         handed = ~accepted
         return cost + handed * human.price, np.where(handed, human.quality, quality)
 
+    def rejected(self, chain: Chain, thresholds: Sequence[float]) -> NDArray[np.bool_]:
+        """Return which rows a chain with thresholds accepts no answer for, (n,)."""
+        passes = self.chance[:, np.array(chain)] >= np.array(thresholds)
+        return ~passes.any(1)
+
     def take(self, rows: Places) -> "Rows":
         """Return these rows, with the same thresholds."""
         return Rows(
