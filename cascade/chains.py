@@ -72,8 +72,8 @@ class Rows:
     def rejected(self, chain: Chain, thresholds: Sequence[float]) -> NDArray[np.bool_]:
         """Return which rows a chain with thresholds accepts no answer for, (n,)."""
         passes = self.chance[:, np.array(chain)] >= np.array(thresholds)
-        rejected: NDArray[np.bool_] = ~passes.any(1)
-        return rejected
+        accepted: NDArray[np.bool_] = passes.max(1)
+        return ~accepted
 
     def take(self, rows: Places) -> "Rows":
         """Return these rows, with the same thresholds."""

@@ -99,6 +99,9 @@ def test_rows_under_thresholds_are_a_loop_over_rows(seed: int, human: Human | No
         chain = tuple(map(int, random.permutation(4)[: random.integers(1, 5)]))
         at = tuple(map(float, random.integers(0, 9, len(chain)) / 8))
         cost, quality = rows.under(chain, at, human)
+        if human is not None:
+            handed = looped(rows, chain, at, human).escalated
+            assert rows.rejected(chain, at).mean() == pytest.approx(handed)
         wanted = looped(rows, chain, at, human)
         assert cost.mean() == pytest.approx(wanted.cost)
         assert quality.mean() == pytest.approx(wanted.quality)
@@ -163,6 +166,8 @@ def test_thresholds_are_quantiles_that_some_chance_misses() -> None:
     rows = Rows.of(chance, chance, chance, 20)
     assert rows.thresholds[0].tolist() == [0.4, 0.7, 0.9]
     assert rows.bins[:, 0].tolist() == [0] * 25 + [1] * 25 + [2] * 25 + [3] * 25
+    between = Rows.of(np.array([[0.1], [0.2], [0.3], [0.4]]), chance[:4], chance[:4], 2)
+    assert between.thresholds[0].tolist() == [0.3]
     even = Rows.of(np.linspace(0, 1, 101)[:, None], np.ones((101, 1)), np.ones((101, 1)), 4)
     assert even.thresholds[0].tolist() == [0.25, 0.5, 0.75]
 

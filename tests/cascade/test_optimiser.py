@@ -96,6 +96,18 @@ def test_skipping_chains_by_a_bound_changes_nothing() -> None:
     np.testing.assert_allclose(np.array(values(frontier)), np.array(wanted), atol=1e-10)
 
 
+def test_a_chain_is_not_skipped_for_what_costs_more() -> None:
+    """Two models that cost nearly the same are better together than either, and dearer."""
+    random, good = np.random.default_rng(5), coarse(120, 2)
+    quality = good.quality * [1, 0, 0, 0]
+    quality[:, 1] = random.random(120) < 0.8
+    outcomes = replace(good, quality=quality, cost=np.tile([0.9, 1.0, 5.0, 6.0], (120, 1)))
+    found = values(optimise(outcomes, SMALL))
+    assert any(cost == pytest.approx(1.0) for cost, _ in found)
+    wanted = best_of(list(everything(rows_of(outcomes, SMALL), SMALL)))
+    np.testing.assert_allclose(np.array(found), np.array(wanted), atol=1e-10)
+
+
 @pytest.mark.parametrize("human", [None, Human(0.01, 0.95, 0.5)])
 def test_no_point_is_dominated(human: Human | None) -> None:
     frontier = optimise(world(600, 4), Search(human=human))
@@ -414,15 +426,36 @@ def test_rows_without_a_segment_are_expected_under_the_common_threshold() -> Non
         assert replayed.cost == pytest.approx(point.expected.cost, abs=1e-12)
 
 
-def test_segments_that_are_alike_keep_one_threshold() -> None:
+@pytest.mark.parametrize("segments", [2, 12])
+def test_segments_that_are_alike_keep_one_threshold(segments: int) -> None:
     kept = []
-    for seed in range(20):
-        made = optimise(two_kinds(400, seed, told=0.0), replace(SEGMENTS, bins=10))
+    for seed in range(16):
+        outcomes = two_kinds(400, seed, told=0.0)
+        rows = tuple(
+            replace(row, segment=f"s{place % segments}") for place, row in enumerate(outcomes.rows)
+        )
+        made = optimise(replace(outcomes, rows=rows), replace(SEGMENTS, bins=10))
         assert made.pooled is not None
         kept.append(made.pooled.kept)
         if made.pooled.kept:
-            assert all(not segments for _, segments in own_thresholds(made))
+            assert all(not own for _, own in own_thresholds(made))
     assert np.mean(kept) > 0.6
+
+
+def test_rows_without_a_segment_gain_nothing() -> None:
+    outcomes = two_kinds(2000, 4, told=5.0)
+    rows, candidate = (
+        rows_of(outcomes, SEGMENTS),
+        Candidate((0, 1), (0.5, 0.0), 0.0, Estimate(0, 0)),
+    )
+    guest = outcomes.of_segment("guest")
+    parts = np.flatnonzero(guest), np.flatnonzero(~guest)
+    gains = []
+    for names in (("guest", "gold"), ("-", "gold"), ("guest", "-")):
+        members = dict(zip(names, parts, strict=True))
+        gains.append(worth_of_segments(rows, members, [(candidate, 0.03)], None, 0).gain)
+    assert min(gains) > 0
+    assert gains[0] == pytest.approx(gains[1] + gains[2], rel=0.1)
 
 
 def test_a_segment_of_three_rows_stays_with_the_others() -> None:
@@ -436,16 +469,16 @@ def test_a_segment_of_three_rows_stays_with_the_others() -> None:
         name: np.flatnonzero([row.segment == name for row in rows]) for name in ("gold", "rare")
     }
     candidate = Candidate((0, 1), (0.5, 0.0), 0.0, Estimate(0.0, 0.0))
-    for price in (0.01, 0.03, 0.1):
-        near = segment_thresholds(rows_known, members, candidate, price, None, 300.0)
-        lonely = segment_thresholds(rows_known, members, candidate, price, None, 0.001)
-        at = [
-            int(np.searchsorted(rows_known.thresholds[0], own[0]))
-            for own in (near["rare"], near["gold"], lonely["rare"])
-        ]
-        assert abs(at[0] - at[1]) <= 3
-        worth = worth_of_segments(rows_known, members, [(candidate, price)], None, 0)
-        assert worth.rows >= 30
+
+    def away(prior: float, price: float) -> int:
+        """How many bins lie between the thresholds of the three rows and of the others."""
+        own = segment_thresholds(rows_known, members, candidate, price, None, prior)
+        at = [int(np.searchsorted(rows_known.thresholds[0], own[name][0])) for name in members]
+        return abs(at[0] - at[1])
+
+    prices = (0.01, 0.03, 0.1)
+    assert max(away(300.0, price) for price in prices) <= 3
+    assert max(away(0.001, price) for price in prices) > 3
     made = optimise(replace(outcomes, rows=rows), SEGMENTS)
     assert made.pooled is not None
 
