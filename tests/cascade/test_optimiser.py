@@ -351,7 +351,7 @@ def two_kinds(rows: int, seed: int, *, told: float, small: float = 0.5) -> Outco
     """
     random = np.random.default_rng(seed)
     guest = random.random(rows) < small
-    chance = random.beta(1.2, 1.0, (rows, 1)) * np.array([0.95])
+    chance = random.beta(1.2, 1.0, (rows, 1)) * 0.95
     shown = np.where(guest[:, None], chance ** (1 / (1 + told)), chance)
     second = np.full((rows, 1), 0.9)
     quality = (random.random((rows, 2)) < np.concatenate([chance, second], axis=1)).astype(float)
@@ -459,15 +459,16 @@ def test_rows_without_a_segment_gain_nothing() -> None:
 
 
 def test_a_segment_of_three_rows_stays_with_the_others() -> None:
+    """Even if in all three the first model is wrong at a high score, which alone says much."""
     outcomes = two_kinds(1200, 3, told=0.0)
+    wrong = (outcomes.quality == [0, 1]).all(1) & (outcomes.score[:, 0] > 0.8)
+    rare = np.flatnonzero(wrong)[:3]
+    rows_known = rows_of(outcomes, SEGMENTS)
+    members = {"gold": np.setdiff1d(np.arange(1200), rare), "rare": rare}
     rows = tuple(
-        replace(row, segment="rare" if place in (5, 500, 900) else "gold")
+        replace(row, segment="rare" if place in rare else "gold")
         for place, row in enumerate(outcomes.rows)
     )
-    rows_known = rows_of(outcomes, SEGMENTS)
-    members = {
-        name: np.flatnonzero([row.segment == name for row in rows]) for name in ("gold", "rare")
-    }
     candidate = Candidate((0, 1), (0.5, 0.0), 0.0, Estimate(0.0, 0.0))
 
     def away(prior: float, price: float) -> int:
@@ -613,6 +614,50 @@ def test_segments_may_be_as_many_as_rows() -> None:
     rows = tuple(replace(row, segment=row.id) for row in outcomes.rows)
     made = optimise(replace(outcomes, rows=rows), SMALL)
     assert made.pooled is not None
+
+
+def odd(seed: int) -> Outcomes:
+    """A log of few rows with some odd kind of scores, grades, costs and segments."""
+    random = np.random.default_rng(seed)
+    rows, models = int(random.integers(30, 90)), int(random.integers(1, 5))
+    shape = rows, models
+    scores = [
+        random.integers(0, 2, shape) * 1.0,
+        random.integers(0, 5, shape) / 4,
+        10.0 ** -random.uniform(0, 300, shape),
+        1 - 10.0 ** -random.uniform(0, 17, shape),
+    ]
+    grades = [random.integers(0, 2, shape) * 1.0, random.random(shape), np.zeros(shape)]
+    costs = [
+        10.0 ** random.uniform(-300, 5, shape),
+        np.tile(random.integers(0, 3, models) * 1.0, (rows, 1)),
+        np.tile([0.1 + 0.2, 0.3, 0.3, 0.1][:models], (rows, 1)),
+    ]
+    segments = [None, list(random.choice(["a", "b"], rows)), [None, "a", "b"] * rows]
+    return log(
+        np.asarray(scores[random.integers(4)], np.float64),
+        np.asarray(grades[random.integers(3)], np.float64),
+        costs[random.integers(3)],
+        segments[random.integers(3)],
+    )
+
+
+@pytest.mark.parametrize("human", [None, Human(0.0), Human(0.3, 0.7, 0.4)])
+@pytest.mark.parametrize("seed", range(12))
+def test_odd_logs_have_frontiers_that_replay_as_expected(seed: int, human: Human | None) -> None:
+    outcomes, search = odd(seed), Search(bins=6, human=human, retries=0.1)
+    made = optimise(outcomes, search)
+    for point in made.points:
+        replayed = measured(point.policy, outcomes, search)
+        assert replayed.cost == pytest.approx(point.expected.cost, rel=1e-9, abs=1e-12)
+        assert replayed.escalated == pytest.approx(point.expected.escalated, abs=1e-12)
+    costs, qualities = np.array(values(made)).T
+    assert (np.diff(costs) >= 0).all()
+    assert (np.diff(qualities) > 0).all()
+    for usd in np.linspace(costs[0], costs[-1] * 1.1, 7):
+        assert made.for_budget(float(usd)).expected.cost <= usd * (1 + 1e-6)
+    for aim in np.linspace(0, qualities[-1], 7):
+        assert made.for_quality(float(aim)).expected.quality >= aim - 1e-6
 
 
 # Against a plain search
