@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cascade.chains import Candidate, Rows, cloud_of, grid_of, thresholds_at
-from cascade.replay import Human
+from cascade.replay import NO_SEGMENT, Human
 
 Numbers = NDArray[np.float64]
 Members = Mapping[str, NDArray[np.intp]]
-"""The rows of each segment."""
+"""The rows of each segment; those of `NO_SEGMENT` keep the thresholds for all."""
 
 FOLDS = 5
 PRIORS = (30.0, 100.0, 300.0, 1000.0, 3000.0)
 """How many rows of all segments may stand beside a segment's own when its thresholds are chosen."""
-CONVINCING = 1.0
+CONVINCING = 2.0
 """How many standard errors the gain must be above nothing."""
 
 
@@ -29,7 +29,7 @@ class Pooled:
 
     `rows` of all segments stand beside each segment's own. `gain` is in quality, at each point's
     own price of quality and averaged over the points, against one threshold for all; `error` is its
-    standard error. Where the gain is not above its error, one threshold for all is `kept`.
+    standard error. Where the gain is not above twice that, one threshold for all is `kept`.
     """
 
     rows: float
@@ -61,6 +61,8 @@ def worth_of_segments(
         for candidate, price in priced:
             table = _Table.of(rows, known, members, candidate, price, human)
             for name, own in members.items():
+                if name == NO_SEGMENT:
+                    continue
                 held_out = own[fold[own] == number]
                 for place, prior in enumerate(PRIORS):
                     gains[place, held_out] += table.gain(rows.take(held_out), name, prior)
@@ -78,9 +80,10 @@ def segment_thresholds(
     human: Human | None,
     prior: float,
 ) -> dict[str, tuple[float, ...]]:
-    """Return each segment's thresholds, a number per tier."""
+    """Return each segment's thresholds, a number per tier; no segment has the candidate's own."""
     table = _Table.of(rows, np.arange(len(rows.chance)), members, candidate, price, human)
-    return {name: table.thresholds(name, prior) for name in members}
+    own = {name: table.thresholds(name, prior) for name in members if name != NO_SEGMENT}
+    return {name: own.get(name, candidate.thresholds) for name in members}
 
 
 @dataclass(frozen=True)
