@@ -42,11 +42,16 @@ class Options:
 
 def read_options(description: str) -> Options:
     """Read the command line every benchmark shares."""
+    given = options_parser(description).parse_args()
+    return Options(given.quick, given.out)
+
+
+def options_parser(description: str) -> argparse.ArgumentParser:
+    """Return a parser of what every benchmark shares, for one that has options of its own."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="less data, under two minutes")
     parser.add_argument("--out", type=Path, help="write the figures as JSON into this folder")
-    given = parser.parse_args()
-    return Options(given.quick, given.out)
+    return parser
 
 
 def less(rows: Sequence[T], options: Options) -> list[T]:
