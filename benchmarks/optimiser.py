@@ -125,7 +125,7 @@ def against_published(figures: Figures, asked: Asked) -> list[Bar]:
         f"{size}, seconds of processor time: published search {found.seconds:.0f} for one budget "
         f"({found.timed} of {found.chains} chains timed, {found.seconds_a_chain:.2f} each, and "
         f"scaled; its own code {documented:.0f} by what was noted of it); ours {found.ours:.2f} "
-        f"for all budgets; with thresholds for four segments {with_segments:.2f} by the clock"
+        f"for all budgets; with thresholds for four segments {with_segments:.2f}"
     )
     figures["published"] = (
         asdict(size)
@@ -136,7 +136,7 @@ def against_published(figures: Figures, asked: Asked) -> list[Bar]:
 
 
 def grown(figures: Figures, asked: Asked) -> list[Bar]:
-    """Time whole frontiers as rows, models and depth grow, one at a time."""
+    """Time whole frontiers as rows, models and depth grow, one at a time, on the processor."""
     rows = (1_000, 3_000, 10_000) if asked.quick else (1_000, 3_000, 10_000, 30_000, 100_000)
     among = 1_000 if asked.quick else 5_000
     found = growth(
@@ -155,7 +155,11 @@ def grown(figures: Figures, asked: Asked) -> list[Bar]:
     figures["growth"] = found | {"exponent": slope, "last_exponent": last}
     if asked.out:
         panels = {name: {"": (list(each), list(each.values()))} for name, each in found.items()}
-        print(draw(asked.out / "optimiser_growth", panels, above="seconds", logarithmic=True))
+        print(
+            draw(
+                asked.out / "optimiser_growth", panels, above="processor seconds", logarithmic=True
+            )
+        )
     return [Bar("exponent_over_rows", slope, 1.15, below=True)]
 
 

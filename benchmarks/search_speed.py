@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from random import Random
 from statistics import median
@@ -79,10 +80,10 @@ def _whole_frontier(size: Size) -> Whole:
 
 
 def seconds_of(size: Size) -> float:
-    """Return how long a whole frontier takes: the least of up to three runs."""
+    """Return the processor's seconds for a whole frontier: the least of up to three runs."""
     log = synthetic_log(size.rows, size.models)
     search = Search(size.depth, by_segment=size.segments)
-    return _least(lambda: optimise(log, search))
+    return _least(partial(optimise, log, search))
 
 
 def beside_published(log: Outcomes, search: Search, *, timed: int) -> Published:
@@ -95,8 +96,8 @@ def beside_published(log: Outcomes, search: Search, *, timed: int) -> Published:
     budget = float(np.sqrt(log.cost.mean(0).min() * log.cost.mean(0).max()))
     theirs, ours = [], []
     for chain in tried:
-        theirs.append(_seconds(lambda chain=chain: search_chain(log, chain, budget)))
-        ours.append(_seconds(lambda: optimise(log, search)))
+        theirs.append(_seconds(partial(search_chain, log, chain, budget)))
+        ours.append(_seconds(partial(optimise, log, search)))
     return Published(
         timed, len(chains(len(log.models), search.depth)), median(theirs), median(ours)
     )
@@ -117,6 +118,7 @@ def growth(sizes: Mapping[str, Sequence[Size]]) -> dict[str, dict[int, float]]:
 
 
 def _seconds(run: Callable[[], object]) -> float:
+    """Return the processor's time, so that others on the machine count little."""
     started = time.process_time()
     run()
     return time.process_time() - started
@@ -125,7 +127,5 @@ def _seconds(run: Callable[[], object]) -> float:
 def _least(run: Callable[[], object]) -> float:
     taken: list[float] = []
     while len(taken) < MOST_REPEATS and sum(taken) < ENOUGH_SECONDS:
-        started = time.perf_counter()
-        run()
-        taken.append(time.perf_counter() - started)
+        taken.append(_seconds(run))
     return min(taken)
