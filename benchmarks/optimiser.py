@@ -146,10 +146,6 @@ def grown(figures: Figures, asked: Asked) -> list[Bar]:
             "depth": [Size(among, 12, count) for count in (1, 2, 3, 4)],
         }
     )
-    fixed = {"rows": "8 models, depth 3", "models": f"{among} rows, depth 4"}
-    for name, seconds in found.items():
-        listed = ", ".join(f"{size}: {taken:.2f} s" for size, taken in seconds.items())
-        print(f"{name} ({fixed.get(name, f'{among} rows, 12 models')}): {listed}")
     slope, last = exponent(found["rows"]), exponent(dict(list(found["rows"].items())[-2:]))
     print(f"seconds grow as rows to the power {slope:.2f}, {last:.2f} between the last two")
     figures["growth"] = found | {"exponent": slope, "last_exponent": last}
