@@ -64,8 +64,7 @@ def worth_of_segments(
                 if name == NO_SEGMENT:
                     continue
                 held_out = own[fold[own] == number]
-                for place, prior in enumerate(PRIORS):
-                    gains[place, held_out] += table.gain(rows.take(held_out), name, prior)
+                gains[:, held_out] += table.gains(rows.take(held_out), name)
     gains /= max(1, len(priced))
     best = int(gains.mean(1).argmax())
     error = gains[best].std() / np.sqrt(count)
@@ -126,10 +125,11 @@ class _Table:
         chain, last = self.candidate.chain, self.candidate.last
         return thresholds_at(self.rows, chain, last, int(value.argmax()))
 
-    def gain(self, unseen: Rows, segment: str, prior: float) -> Numbers:
-        """Return what a segment's own thresholds add to each of its unseen rows, (n,)."""
-        own = self._value(unseen, self.thresholds(segment, prior))
-        return own - self._value(unseen, self.thresholds(None, prior))
+    def gains(self, unseen: Rows, segment: str) -> Numbers:
+        """Return what a segment's own thresholds add to each unseen row, (priors, n)."""
+        common = self._value(unseen, self.thresholds(None, 0.0))
+        own = [self._value(unseen, self.thresholds(segment, prior)) for prior in PRIORS]
+        return np.stack(own) - common
 
     def _value(self, unseen: Rows, thresholds: tuple[float, ...]) -> Numbers:
         cost, quality = unseen.under(self.candidate.chain, thresholds, self.human)
