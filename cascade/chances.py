@@ -16,7 +16,8 @@ Numbers = NDArray[np.float64]
 Block = tuple[float, ...]
 """Rows that count as one: how many, the sum of their scores, the sum of their qualities."""
 
-FOLDS = 10
+FOLDS, FEW_FOLDS, FOR_FEW = 10, 5, 2000
+"""How many folds there are, and how many from so many rows on: four fifths of those are enough."""
 MOST_KNOTS = 40
 MOST_BLOCKS = 400
 NEARLY = 1e-6
@@ -94,7 +95,7 @@ def expected_quality(chances: Numbers, quality: Numbers, seed: int) -> Numbers:
 def _each_fold(
     rows: int, seed: int, judge: Callable[[NDArray[np.intp], NDArray[np.intp]], None]
 ) -> None:
-    count = min(FOLDS, rows)
+    count = min(FOLDS if rows < FOR_FEW else FEW_FOLDS, rows)
     fold = np.random.default_rng(seed).permutation(rows) % count
     for number in range(count):
         judge(np.flatnonzero(fold != number), np.flatnonzero(fold == number))
