@@ -36,7 +36,12 @@ NOT_CERTIFIED = 1
 def log_option(name: str, target: str, text: str, *, required: bool = True) -> Callable[[F], F]:
     """Return an option that names a log."""
     return click.option(
-        name, target, type=click.File(encoding="utf-8"), required=required, help=text
+        name,
+        target,
+        # A byte that is no UTF-8 is kept, so that the reader can name its line.
+        type=click.File(encoding="utf-8-sig", errors="surrogateescape"),
+        required=required,
+        help=text,
     )
 
 

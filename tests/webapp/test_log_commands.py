@@ -624,6 +624,28 @@ def test_a_bad_line_is_named_and_nothing_is_written(folder: Path, line: Any, sai
         assert sorted(folder.iterdir()) == before
 
 
+def test_a_line_that_is_not_utf_8_is_named(folder: Path) -> None:
+    lines = [json.dumps(line) for line in usual(40, seed=1)]
+    lines[20] = lines[20].replace("May I?", "Darf ich, J\u00fcrgen?")
+    Path("latin.jsonl").write_bytes("\n".join(lines).encode("latin-1"))
+    asked = ("optimise", "--policy", "P.json", "--train")
+    message = call(*asked, "latin.jsonl", status=2).stderr
+    assert "latin.jsonl, line 21: " in message
+    assert "UTF-8" in message
+    done = frugaldesk(*asked, "-", given=Path("latin.jsonl").read_bytes())
+    assert done.returncode == 2
+    assert b"<stdin>, line 21: " in done.stderr
+    assert not Path("P.json").exists()
+
+
+def test_a_log_may_hold_any_utf_8_and_start_with_a_byte_order_mark(folder: Path) -> None:
+    lines = usual(40, seed=1)
+    lines[3]["question"] = "Darf ich, J\u00fcrgen? \U0001f600"
+    text = "\n".join(json.dumps(line, ensure_ascii=False) for line in lines)
+    Path("marked.jsonl").write_text(text, encoding="utf-8-sig")
+    assert call_json("optimise", "--train", "marked.jsonl")["train"]["rows"] == 40
+
+
 def test_ten_rows_are_too_few_to_choose_on(folder: Path) -> None:
     write("few.jsonl", usual(10, seed=1))
     for command in (("optimise", "--policy", "P.json", "--train"), ("advise", "--outcomes")):
