@@ -25,6 +25,7 @@ from webapp.log_reports import (
     replay_text,
     replayed,
 )
+from webapp.policy_commands import policy_text
 from webapp.settings import scorer_base
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -274,7 +275,7 @@ def _write_policy(path: Path, chosen: Point, report: Report) -> None:
 
 def _save_certificate(path: Path, certificate: certificates.Certificate) -> None:
     """Add what was certified to a policy's file, from which the service keeps watch over it."""
-    whole = json.loads(path.read_text(encoding="utf-8"))
+    whole = json.loads(policy_text(path))
     origin = whole.get("made_from")
     if origin is None:
         raise BadPolicy(
@@ -295,7 +296,7 @@ def _write(path: Path, whole: Mapping[str, Any]) -> None:
 
 def _read_policy(path: Path) -> tuple[Policy, Mapping[str, object] | None]:
     """Return a file's policy, and what it says it was made from."""
-    text = path.read_text(encoding="utf-8")
+    text = policy_text(path)
     try:
         policy = Policy.from_json(text)
     except BadPolicy as exc:

@@ -396,6 +396,28 @@ def test_certificates_that_make_no_sense_exit_with_2(
     assert call("certify", *wrong, *CERTIFY[1:], "frugal.json", status=2).stderr
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"{", "Expecting"),
+        (b"[1]", "cannot be read"),
+        (b"{}", "no 'tiers'"),
+        (b"\xe4", "UTF-8"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"tiers": [], "deadline_s": 30}', "no tiers"),
+    ],
+)
+@pytest.mark.parametrize("command", ["certify", "replay"])
+def test_a_bad_policy_file_is_named(
+    certifiable: Path, command: str, content: bytes, said: str
+) -> None:
+    Path("bad.json").write_bytes(content)
+    message = call(command, "--policy", "bad.json", "--outcomes", "new.jsonl", status=2).stderr
+    assert "bad.json" in message
+    assert said in message
+    assert len(message) < 400
+
+
 @pytest.mark.parametrize("origin", [[1], {"ids": 3}, {"ids": [1]}, {}])
 def test_a_policy_whose_making_cannot_be_read_is_not_certified(
     certifiable: Path, origin: object
@@ -403,6 +425,11 @@ def test_a_policy_whose_making_cannot_be_read_is_not_certified(
     whole = json.loads(Path("frugal.json").read_text()) | {"made_from": origin}
     Path("frugal.json").write_text(json.dumps(whole))
     assert "made_from" in call(*CERTIFY, "frugal.json", status=2).stderr
+
+
+def test_a_policy_file_may_start_with_a_byte_order_mark(certifiable: Path) -> None:
+    Path("frugal.json").write_text(Path("frugal.json").read_text(), encoding="utf-8-sig")
+    call(*CERTIFY, "frugal.json")
 
 
 # replay
