@@ -115,6 +115,7 @@ def optimise(
     """
     if budget is not None and quality is not None:
         raise click.UsageError("give --budget or --quality, not both")
+    _check_places(plot, policy_file)
     human = _human(human_price, human_quality, capacity)
     search = Search(depth, bins, human, scorer_cost, retries, by_segment, seed)
     train = _read(train_log, adapters)
@@ -234,6 +235,7 @@ def advise(
     as_json: bool,
 ) -> None:
     """Measure what each model adds to the frontier, and where one more stops paying."""
+    _check_places(plot)
     outcomes = _read(log, adapters)
     advice = measure_models(outcomes, Search(depth=depth, seed=seed), prices=prices)
     if plot is not None:
@@ -264,10 +266,18 @@ def _chosen(
     return frontier.for_quality(min(as_good, frontier.corners[-1].expected.quality)), None
 
 
+def _check_places(plot: Path | None, policy_file: Path | None = None) -> None:
+    """Raise `BadOutcomes` for a place nothing can be written to, before anything is searched."""
+    from cascade import plots
+
+    if plot is not None:
+        plots.check_path(plot)
+    if policy_file is not None and not policy_file.parent.is_dir():
+        raise BadOutcomes(f"{policy_file.parent} is no folder; make it, or choose another --policy")
+
+
 def _write_policy(path: Path, chosen: Point, report: Report) -> None:
     """Write the policy as the service loads it, with what it was made from."""
-    if not path.parent.is_dir():
-        raise BadOutcomes(f"{path.parent} is no folder; make it, or choose another --policy")
     origin = certificates.made_from(report.train) | report.estimates(chosen)
     whole = json.loads(chosen.policy.to_json()) | {"made_from": origin}
     _write(path, whole)

@@ -266,6 +266,29 @@ def test_the_frontier_and_what_it_saves_are_drawn(folder: Path, name: str, magic
         assert path.stat().st_size > 1000
 
 
+@pytest.mark.parametrize(
+    ("name", "said"), [("F.jpg", ".png or .svg"), ("none/F.png", "none is no folder")]
+)
+@pytest.mark.parametrize(
+    "command", [(*OPTIMISE, "--policy", "P.json"), ("advise", "--outcomes", "train.jsonl")]
+)
+def test_a_picture_that_cannot_be_written_is_said_first(
+    folder: Path, command: tuple[str, ...], name: str, said: str
+) -> None:
+    before = sorted(folder.iterdir())
+    result = call(*command, "--plot", name, status=2)
+    assert said in result.stderr
+    assert result.stdout == ""
+    assert sorted(folder.iterdir()) == before
+
+
+def test_a_policy_in_a_missing_folder_is_said_first(folder: Path) -> None:
+    result = call(*OPTIMISE, "--policy", "none/P.json", "--plot", "F.png", status=2)
+    assert "none is no folder" in result.stderr
+    assert result.stdout == ""
+    assert not Path("F.png").exists()
+
+
 # certify
 
 
