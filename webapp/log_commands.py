@@ -87,7 +87,7 @@ def costs(command: F) -> F:
 @click.option("--quality", type=float, help="The share right that one policy must reach.")
 @click.option("--policy", "policy_file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="PNG or SVG.")
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @AsJson
 def optimise(
     train_log: TextIO,
@@ -223,7 +223,7 @@ def replay(
 @click.option("--depth", default=4, show_default=True, help="Most models in a chain.")
 @click.option("--prices", is_flag=True, help="Also try lower prices for models that add nothing.")
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="PNG or SVG.")
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @AsJson
 def advise(
     log: TextIO,

@@ -243,6 +243,7 @@ def test_a_log_that_is_not_there_is_a_usage_error(folder: Path) -> None:
         ("--quality", "nan"),
         ("--depth", "9"),
         ("--bins", "1"),
+        ("--seed", "-1"),
         ("--human", "-1"),
         ("--human", "1", "--capacity", "2"),
         ("--scorer-cost", "nan"),
