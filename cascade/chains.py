@@ -154,8 +154,8 @@ def clouds(
     """Yield every cost-ordered chain of at most `depth` models with all its thresholds.
 
     `skip` is asked before a chain is begun or gone on with. Without a human the last tier answers
-    in any case or leaves it to the best-scored answer seen; with one it may also have a threshold
-    of its own.
+    in any case or leaves it to the best-scored answer seen; with one it answers in any case or has
+    a threshold of its own.
     """
     root = _Prefix.root(rows, human)
     cheapest_first = np.argsort(rows.cost.mean(0), kind="stable")
@@ -208,7 +208,8 @@ class _Prefix:
         chain, count = (*self.chain, model), self.rejected[-1]
         spent = self.spent + self.rejected[self._cost(model)]
         yield self._cloud(chain, ALWAYS, spent, self.right + self.rejected[model], 0 * count)
-        if self.chain:
+        # What is not accepted goes to the human where there is one, and not to the best answer.
+        if self.chain and self.human is None:
             best = self._summed(self._best(chain)[:, None])[0]
             yield self._cloud(chain, NEVER, spent, self.right + best, 0 * count)
         if self.human is not None and len(self.rows.thresholds[model]):

@@ -255,6 +255,16 @@ def test_options_that_make_no_sense_exit_with_2(folder: Path, wrong: tuple[str, 
     assert not Path("P.json").exists()
 
 
+def test_with_a_human_the_dearest_policies_hand_tickets_over(folder: Path) -> None:
+    found = call_json(*OPTIMISE, "--human", "0.5", "--capacity", "0.25")
+    handed = [point["expected"]["escalated"] for point in found["frontier"]]
+    assert handed[0] == 0
+    assert 0 < handed[-1] <= 0.25 + 1e-9
+    for point in found["frontier"]:
+        assert point["train"]["cost"] == pytest.approx(point["expected"]["cost"])
+        assert point["train"]["escalated"] == pytest.approx(point["expected"]["escalated"])
+
+
 # Pictures
 
 
