@@ -68,6 +68,12 @@ class Rows:
         handed = ~accepted
         return cost + handed * human.price, np.where(handed, human.quality, quality)
 
+    def rejected(self, chain: Chain, thresholds: Sequence[float]) -> NDArray[np.bool_]:
+        """Return which rows no tier of a chain with thresholds accepts, (n,)."""
+        below: NDArray[np.bool_] = self.chance[:, np.array(chain)] < np.array(thresholds)
+        rejected: NDArray[np.bool_] = below.min(1)
+        return rejected
+
     def take(self, rows: Places) -> "Rows":
         """Return these rows, with the same thresholds."""
         return Rows(

@@ -256,13 +256,15 @@ class Prepared:
         self, found: Candidate, of_segments: Mapping[str, tuple[float, ...]], human: Human | None
     ) -> Estimate:
         """What is expected of a candidate with these thresholds for its segments."""
-        cost, quality = 0.0, 0.0
+        cost, quality, handed = 0.0, 0.0, 0.0
         for segment, places in self.members.items():
-            spent, right = self.rows.take(places).under(found.chain, of_segments[segment], human)
+            rows, thresholds = self.rows.take(places), of_segments[segment]
+            spent, right = rows.under(found.chain, thresholds, human)
             cost, quality = cost + float(spent.sum()), quality + float(right.sum())
-        return replace(
-            found.expected, cost=cost / len(self.priced), quality=quality / len(self.priced)
-        )
+            if human is not None:
+                handed += float(rows.rejected(found.chain, thresholds).sum())
+        count = len(self.priced)
+        return Estimate(cost / count, quality / count, handed / count)
 
 
 @dataclass

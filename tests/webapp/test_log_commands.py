@@ -265,6 +265,37 @@ def test_with_a_human_the_dearest_policies_hand_tickets_over(folder: Path) -> No
         assert point["train"]["escalated"] == pytest.approx(point["expected"]["escalated"])
 
 
+def test_with_thresholds_per_segment_the_humans_share_is_what_it_will_be(folder: Path) -> None:
+    write("apart.jsonl", apart(300))
+    found = call_json("optimise", "--train", "apart.jsonl", "--human", "0.05")
+    assert not found["by_segment"]["one_for_all"]
+    assert any("segment_thresholds" in point for point in found["frontier"])
+    for point in found["frontier"]:
+        assert point["train"]["cost"] == pytest.approx(point["expected"]["cost"])
+        assert point["train"]["escalated"] == pytest.approx(point["expected"]["escalated"])
+
+
+def apart(count: int) -> list[dict[str, Any]]:
+    """Questions of two segments, in one of which scores flatter and models are worse."""
+    chance = random.Random(0)
+
+    def answer(cost: float, share: float, more: float) -> tuple[float, float, float]:
+        right = float(chance.random() < share)
+        return cost, right, min(1.0, max(0.0, chance.gauss(0.35 + 0.3 * right, 0.15) + more))
+
+    return [
+        log_line(
+            f"q-{number}",
+            {
+                "small": answer(0.001, (0.5, 0.7)[number % 2], (0.3, 0)[number % 2]),
+                "large": answer(0.01, (0.6, 0.97)[number % 2], (0.3, 0)[number % 2]),
+            },
+            segment=("gold", "guest")[number % 2],
+        )
+        for number in range(count)
+    ]
+
+
 # Pictures
 
 
