@@ -260,7 +260,7 @@ class Prepared:
         for segment, places in self.members.items():
             own, thresholds = self.rows.take(places), of_segments[segment]
             cost, quality = own.under(found.chain, thresholds, human)
-            handed = 0 if human is None else own.rejected(found.chain, thresholds).sum()
+            handed = own.rejected(found.chain, thresholds).sum()
             sums += (cost.sum(), quality.sum(), handed)
         return Estimate(*map(float, sums / len(self.priced)))
 
