@@ -62,8 +62,12 @@ def costs(command: F) -> F:
         click.option("--human", "human_price", type=float, help="USD a ticket for a human."),
         click.option("--human-quality", default=1.0, show_default=True, help="Share right."),
         click.option(
-            "--capacity", default=1.0, show_default=True, help="Largest share for the human."
+            "--capacity",
+            default=1.0,
+            show_default=True,
+            help="The most a human takes: a share of all tickets, or so many of --tickets-a-day.",
         ),
+        click.option("--tickets-a-day", type=float, help="All tickets of a day."),
         click.option(
             "--scorer-cost", default=0.0, show_default=True, help="USD for each scored answer."
         ),
@@ -99,6 +103,7 @@ def optimise(
     human_price: float | None,
     human_quality: float,
     capacity: float,
+    tickets_a_day: float | None,
     scorer_cost: float,
     retries: float,
     by_segment: bool,
@@ -117,7 +122,7 @@ def optimise(
     if budget is not None and quality is not None:
         raise click.UsageError("give --budget or --quality, not both")
     _check_places(plot, policy_file)
-    human = _human(human_price, human_quality, capacity)
+    human = _human(human_price, human_quality, capacity, tickets_a_day)
     search = Search(depth, bins, human, scorer_cost, retries, by_segment, seed)
     train = _read(train_log, adapters)
     test = _read(test_log, adapters) if test_log else None
@@ -204,6 +209,7 @@ def replay(
     human_price: float | None,
     human_quality: float,
     capacity: float,
+    tickets_a_day: float | None,
     scorer_cost: float,
     retries: float,
     as_json: bool,
@@ -211,7 +217,7 @@ def replay(
     """Run a policy over a log: what it costs, what it gets right, which tier answers."""
     policy, _ = _read_policy(policy_file)
     outcomes = _read(log, adapters)
-    human = _human(human_price, human_quality, capacity)
+    human = _human(human_price, human_quality, capacity, tickets_a_day)
     found = replayed(
         policy, outcomes, Search(human=human, scorer_cost=scorer_cost, retries=retries)
     )
@@ -364,5 +370,16 @@ def _check_customers(outcomes: Outcomes, examples: TextIO) -> None:
     certificates.check_unseen_customers(outcomes, known, name=examples.name)
 
 
-def _human(price: float | None, quality: float, capacity: float) -> Human | None:
-    return None if price is None else Human(price, quality, capacity)
+def _human(
+    price: float | None, quality: float, capacity: float, tickets_a_day: float | None
+) -> Human | None:
+    """Return who takes what no tier accepts; capacity in tickets a day becomes a share."""
+    if price is None:
+        if capacity != 1.0 or tickets_a_day is not None:
+            raise click.UsageError("--capacity and --tickets-a-day need --human, a human's price")
+        return None
+    if tickets_a_day is None:
+        return Human(price, quality, capacity)
+    if not 0 < tickets_a_day < float("inf"):
+        raise BadOutcomes(f"{tickets_a_day:g} tickets a day; expected more than 0")
+    return Human(price, quality, min(1.0, capacity / tickets_a_day))

@@ -246,6 +246,8 @@ def test_a_log_that_is_not_there_is_a_usage_error(folder: Path) -> None:
         ("--seed", "-1"),
         ("--human", "-1"),
         ("--human", "1", "--capacity", "2"),
+        ("--human", "1", "--capacity", "2", "--tickets-a-day", "0"),
+        ("--capacity", "0.2"),
         ("--scorer-cost", "nan"),
         ("--retries", "-0.1"),
     ],
@@ -263,6 +265,12 @@ def test_with_a_human_the_dearest_policies_hand_tickets_over(folder: Path) -> No
     for point in found["frontier"]:
         assert point["train"]["cost"] == pytest.approx(point["expected"]["cost"])
         assert point["train"]["escalated"] == pytest.approx(point["expected"]["escalated"])
+
+
+def test_a_humans_capacity_may_be_given_in_tickets_a_day(folder: Path) -> None:
+    share = call_json(*OPTIMISE, "--human", "0.5", "--capacity", "0.25")
+    a_day = call_json(*OPTIMISE, "--human", "0.5", "--capacity", "50", "--tickets-a-day", "200")
+    assert share["frontier"] == a_day["frontier"]
 
 
 def test_with_thresholds_per_segment_the_humans_share_is_what_it_will_be(folder: Path) -> None:
