@@ -33,8 +33,8 @@ from webapp.demo.chance import stream
 
 RATES = {"shop": 5e-4, "airline": 3e-4}
 BLIND_PASSES = {"shop": 1, "airline": 1}
-TEXT_PASSES = {"shop": 2, "airline": 4}
-"""On the shop a third pass adds next to nothing; the airline's rules take longer to learn."""
+TEXT_PASSES = {"shop": 6, "airline": 6}
+"""It starts on a plateau: what an answer asserts and who asks say nothing of its label alone."""
 
 
 @dataclass(frozen=True)
