@@ -211,10 +211,15 @@ def draw(cascades: Sequence[Cascade], path: Path) -> None:
         for single in singles(first, Search()):
             at = (1e3 * single.estimate.cost, 100 * single.estimate.quality)
             axes.plot(*at, "s", color="#111827", markersize=4)
+            dear = at[0] > 1
             axes.annotate(
-                single.model.replace(" (simulated)", ""), at, xytext=(-4, 6), fontsize=7,
-                textcoords="offset points", ha="right" if at[0] > 1 else "left",
-            )  # fmt: skip
+                single.model.replace(" (simulated)", ""),
+                at,
+                xytext=(0, -13) if dear else (7, -3),
+                ha="right" if dear else "left",
+                textcoords="offset points",
+                fontsize=7,
+            )
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
         axes.grid(alpha=0.25)
