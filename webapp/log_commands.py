@@ -128,6 +128,8 @@ def optimise(
     test = _read(test_log, adapters) if test_log else None
     if test is not None:
         test.without(train)
+        # Figures of both logs stand side by side by their models' places.
+        test = test.of_models(train.models)
     frontier = search_frontier(train, search)
     chosen, problem = _chosen(frontier, train, budget, quality)
     report = Report(frontier, train, test, chosen)
