@@ -162,6 +162,7 @@ def test_a_log_that_is_not_there_is_a_usage_error(folder: Path) -> None:
         ("--human", "1", "--capacity", "2"),
         ("--human", "1", "--capacity", "2", "--tickets-a-day", "0"),
         ("--capacity", "0.2"),
+        ("--human", "1", "--tickets-a-day", "200"),
         ("--scorer-cost", "nan"),
         ("--retries", "-0.1"),
     ],
