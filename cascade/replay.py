@@ -71,7 +71,15 @@ class Outcomes:
         return replace(self, rows=tuple(self.rows[place] for place in order), **arrays)
 
     def of_models(self, models: Sequence[str]) -> "Outcomes":
-        """The same rows with these models only, in this order."""
+        """The same rows with these models only, in this order.
+
+        Raises `BadOutcomes` for a model that the log does not hold.
+        """
+        absent = [model for model in models if model not in self.models]
+        if absent:
+            raise BadOutcomes(
+                f"{self.name} does not hold {', '.join(absent)}; it has: {', '.join(self.models)}"
+            )
         columns = [self.models.index(model) for model in models]
         arrays = {name: getattr(self, name)[:, columns] for name in ARRAYS}
         rows = tuple(

@@ -63,9 +63,9 @@ def costs(command: F) -> F:
         click.option("--human-quality", default=1.0, show_default=True, help="Share right."),
         click.option(
             "--capacity",
-            default=1.0,
-            show_default=True,
-            help="The most a human takes: a share of all tickets, or so many of --tickets-a-day.",
+            type=float,
+            help="The most a human takes: a share of all tickets, or so many of --tickets-a-day; "
+            "all of them where it is missing.",
         ),
         click.option("--tickets-a-day", type=float, help="All tickets of a day."),
         click.option(
@@ -102,7 +102,7 @@ def optimise(
     bins: int,
     human_price: float | None,
     human_quality: float,
-    capacity: float,
+    capacity: float | None,
     tickets_a_day: float | None,
     scorer_cost: float,
     retries: float,
@@ -128,6 +128,8 @@ def optimise(
     test = _read(test_log, adapters) if test_log else None
     if test is not None:
         test.without(train)
+        # Figures of both logs stand side by side by their models' places.
+        test = test.of_models(train.models)
     frontier = search_frontier(train, search)
     chosen, problem = _chosen(frontier, train, budget, quality)
     report = Report(frontier, train, test, chosen)
@@ -208,7 +210,7 @@ def replay(
     adapters: Path | None,
     human_price: float | None,
     human_quality: float,
-    capacity: float,
+    capacity: float | None,
     tickets_a_day: float | None,
     scorer_cost: float,
     retries: float,
@@ -371,15 +373,17 @@ def _check_customers(outcomes: Outcomes, examples: TextIO) -> None:
 
 
 def _human(
-    price: float | None, quality: float, capacity: float, tickets_a_day: float | None
+    price: float | None, quality: float, capacity: float | None, tickets_a_day: float | None
 ) -> Human | None:
     """Return who takes what no tier accepts; capacity in tickets a day becomes a share."""
     if price is None:
-        if capacity != 1.0 or tickets_a_day is not None:
+        if capacity is not None or tickets_a_day is not None:
             raise click.UsageError("--capacity and --tickets-a-day need --human, a human's price")
         return None
     if tickets_a_day is None:
-        return Human(price, quality, capacity)
+        return Human(price, quality, 1.0 if capacity is None else capacity)
+    if capacity is None:
+        raise click.UsageError("--tickets-a-day needs --capacity, how many of them a human takes")
     if not 0 < tickets_a_day < float("inf"):
         raise BadOutcomes(f"{tickets_a_day:g} tickets a day; expected more than 0")
     return Human(price, quality, min(1.0, capacity / tickets_a_day))

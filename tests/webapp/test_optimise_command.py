@@ -83,6 +83,29 @@ def test_rows_of_one_log_are_not_measured_on_as_another(folder: Path) -> None:
     assert "share 1 rows, 'q-0' among them" in message
 
 
+def test_the_order_in_which_the_test_log_names_its_models_does_not_matter(folder: Path) -> None:
+    lines = [json.loads(line) for line in Path("test.jsonl").read_text().splitlines()]
+    for line in lines:
+        line["answers"].reverse()
+    write("reversed.jsonl", lines)
+    found = call_json(*OPTIMISE, "--test", "test.jsonl")
+    other = call_json(*OPTIMISE, "--test", "reversed.jsonl")
+    for figures in ("frontier", "singles", "savings", "budgets"):
+        assert found[figures] == other[figures]
+
+
+def test_a_model_that_only_one_of_the_logs_holds_is_left_out_or_named(folder: Path) -> None:
+    more = usual(80, seed=1, prefix="t", models=("useless", "small", "large"))
+    write("more.jsonl", more)
+    assert [each["model"] for each in call_json(*OPTIMISE, "--test", "more.jsonl")["singles"]] == [
+        "small",
+        "large",
+    ]
+    write("less.jsonl", usual(80, seed=1, prefix="t", models=("small",)))
+    failed = call(*OPTIMISE, "--test", "less.jsonl", status=2)
+    assert "less.jsonl does not hold large; it has: small" in failed.stderr
+
+
 def test_a_budget_is_met_exactly(folder: Path) -> None:
     call(*OPTIMISE, "--budget", "0.001", "--policy", "P.json")
     estimate = made_from("P.json")
@@ -139,6 +162,7 @@ def test_a_log_that_is_not_there_is_a_usage_error(folder: Path) -> None:
         ("--human", "1", "--capacity", "2"),
         ("--human", "1", "--capacity", "2", "--tickets-a-day", "0"),
         ("--capacity", "0.2"),
+        ("--human", "1", "--tickets-a-day", "200"),
         ("--scorer-cost", "nan"),
         ("--retries", "-0.1"),
     ],
