@@ -146,7 +146,7 @@ def saving(frontier: Frontier, model: str, train: Outcomes, test: Outcomes) -> S
     def saved(rows: Numbers) -> float:
         spent, beside = rows.mean(0)
         # Beside a model that costs nothing, nothing can be saved.
-        return float((beside - spent) / max(1e-300, beside))
+        return float((beside - spent) / beside) if beside > 0 else 0.0
 
     return Saving(
         model,

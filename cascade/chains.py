@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cascade.errors import BadOutcomes
 from cascade.replay import Human
 
 Numbers = NDArray[np.float64]
@@ -21,6 +22,9 @@ Chain = tuple[int, ...]
 
 Skip = Callable[[Chain, Chain], bool]
 """Whether no chain that starts with the first models and goes on with some of the others helps."""
+
+MOST_NUMBERS = 5e7
+"""Of one chain's sums: 400 MB."""
 
 ALWAYS, NEVER = 0.0, 1.0
 """The last tier's threshold where it answers in any case, and where it leaves it to others: to the
@@ -164,9 +168,22 @@ def clouds(
     leaves it to the best-scored answer seen; with a human it leaves it to them, always or below a
     threshold of its own.
     """
+    _check_size(rows, depth, human)
     root = _Prefix.root(rows, human)
     cheapest_first = np.argsort(rows.cost.mean(0), kind="stable")
     yield from root.extended(tuple(map(int, cheapest_first)), depth, skip)
+
+
+def _check_size(rows: Rows, depth: int, human: Human | None) -> None:
+    """Raise `BadOutcomes` where the sums of one chain would not fit into memory."""
+    axes = depth if human is not None else depth - 1
+    widest = sorted((len(each) + 1 for each in rows.thresholds), reverse=True)[:axes]
+    numbers = float(np.prod(widest, dtype=np.float64)) * (2 * len(rows.thresholds) + 1)
+    if numbers > MOST_NUMBERS:
+        raise BadOutcomes(
+            f"a depth of {depth} with {widest[0]} bins takes {numbers:.2g} sums for one chain; at "
+            f"most {MOST_NUMBERS:.2g} fit; take fewer bins, a lower depth or fewer models"
+        )
 
 
 def cloud_of(rows: Rows, chain: Chain, last: float | None, human: Human | None) -> Cloud:

@@ -73,7 +73,8 @@ class Frontier:
 
     `chains` says how many were summed over all their thresholds, `skipped` how often a bound showed
     that a chain and all that go on from it add nothing. `pooled` says what thresholds per segment
-    are worth; it is None where there is one segment.
+    are worth; it is None where there is one segment, or where segments share a
+    human's capacity and thresholds of their own would overrun it.
     """
 
     log: str
@@ -149,7 +150,7 @@ def optimise(outcomes: Outcomes, search: Search | None = None) -> Frontier:
     found, count, skipped = _search(log.rows, search)
     points = [Point(log.policy(each), each.expected) for each in found]
     pooled = None
-    if search.by_segment and len(log.members) > 1:
+    if search.by_segment and len(log.members) > 1 and not _shares_a_day(search.human):
         points, pooled = _with_segments(log, found, points, search)
     seconds = time.perf_counter() - started
     return Frontier(
@@ -201,7 +202,7 @@ def undominated(cost: Numbers, quality: Numbers) -> NDArray[np.intp]:
 def named(policy: Policy) -> str:
     """The policy's chain for a person, thresholds as percentages."""
     tiers = [
-        tier.model if tier.threshold == 0 else f"{tier.model} from {tier.threshold:.0%}"
+        tier.model if tier.threshold == 0 else f"{tier.model} from {100 * tier.threshold:.3g}%"
         for tier in policy.tiers
     ]
     chain = ", then ".join(tiers)
@@ -334,6 +335,11 @@ def _thinned(found: Sequence[Candidate]) -> list[Candidate]:
     return [found[place] for place in np.unique(np.minimum(chosen, len(found) - 1))]
 
 
+def _shares_a_day(human: Human | None) -> bool:
+    """Whether segments share a human's capacity, which thresholds of their own would overrun."""
+    return human is not None and human.capacity < 1
+
+
 def _with_segments(
     log: Prepared, found: Sequence[Candidate], points: list[Point], search: Search
 ) -> tuple[list[Point], Pooled]:
@@ -345,9 +351,6 @@ def _with_segments(
         for at, place in enumerate(places)
         if len(found[place].thresholds) > 1 or found[place].last is None
     ]
-    if search.human is not None and search.human.capacity < 1:
-        # Segments together share the human's day, which thresholds of their own would overrun.
-        tuned = []
     priced = [(found[place], price) for place, price in tuned]
     pooled = worth_of_segments(log.rows, log.members, priced, search.human, search.seed)
     if pooled.kept:

@@ -17,6 +17,9 @@ from cascade.pricing import dollars
 Source = Literal["cache", "macro", "llm", "simulated"]
 """Where a tier's answers come from."""
 
+MOST_DIGITS = 30
+"""Before or behind the point, of an amount of money."""
+
 OTHER_SEGMENTS = "*"
 """The key in `Budgets.per_segment_day` for every segment that has none of its own."""
 
@@ -136,6 +139,11 @@ class Policy:
     def version(self) -> str:
         """Twelve hex digits that change whenever anything in the policy does."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
+
+    @property
+    def tiers_version(self) -> str:
+        """The version of the tiers and `instead` alone: what a certificate is about."""
+        return Policy(self.tiers, instead=self.instead).version
 
     def to_json(self) -> str:
         """The policy as canonical JSON: equal policies give equal text."""
@@ -260,7 +268,11 @@ def _decimal(value: object) -> Decimal:
 
 
 def _is_money(amount: object) -> bool:
-    return isinstance(amount, Decimal) and amount.is_finite() and amount >= 0
+    if not (isinstance(amount, Decimal) and amount.is_finite() and amount >= 0):
+        return False
+    # Written out, a far exponent would be megabytes of digits.
+    exponent = amount.as_tuple().exponent
+    return isinstance(exponent, int) and abs(exponent) <= MOST_DIGITS
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:

@@ -69,7 +69,9 @@ class Watch:
     def after(self, wrong: ArrayLike) -> Watched:
         """What the stream so far says; `BadOutcomes` for wrongness (n,) outside [0, 1]."""
         values = _checked(wrong)
-        lower, upper = _lower(values, self._enough), 1 - _lower(1 - values, self._enough)
+        # Each side may fail half as often, so that both hold together.
+        both = 2 * self._enough
+        lower, upper = _lower(values, both), 1 - _lower(1 - values, both)
         return Watched(self.alarm_at(values), lower, upper)
 
     @property

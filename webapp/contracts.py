@@ -178,12 +178,13 @@ class Estimate(Given):
 
 
 class Certified(Given):
-    """What was certified of a policy, and on which log."""
+    """What was certified of which tiers (`Policy.tiers_version`), and on which log."""
 
     max_error: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
     confidence: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
     log: Line
     rows: Annotated[int, Field(strict=True, ge=0)]
+    tiers: Line
 
 
 class MadeFrom(Given):

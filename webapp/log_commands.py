@@ -132,8 +132,8 @@ def optimise(
         test = test.of_models(train.models)
     frontier = search_frontier(train, search)
     chosen, problem = _chosen(frontier, train, budget, quality)
-    report = Report(frontier, train, test, chosen)
-    click.echo(json.dumps(report.as_json(problem), indent=2) if as_json else report.as_text())
+    report = Report(frontier, train, test, chosen, problem)
+    click.echo(json.dumps(report.as_json(), indent=2) if as_json else report.as_text())
     if plot is not None:
         draw_frontier(plot, frontier, train, test)
     if problem is not None:
@@ -158,6 +158,18 @@ def optimise(
     multiple=True,
     help="Examples the scorer learnt from: refuse their customers.",
 )
+@click.option(
+    "--human",
+    "human_price",
+    type=float,
+    help="USD a ticket that is not accepted, to find the cheapest.",
+)
+@click.option(
+    "--tried",
+    default=1,
+    show_default=True,
+    help="How many policies have been tried on this log, this one included.",
+)
 @click.option("--save", is_flag=True, help="Write what was certified into the policy's file.")
 @AsJson
 def certify(
@@ -167,6 +179,8 @@ def certify(
     max_error: float,
     confidence: float,
     seen: Sequence[TextIO],
+    human_price: float | None,
+    tried: int,
     save: bool,
     as_json: bool,
 ) -> None:
@@ -175,6 +189,8 @@ def certify(
     Of several policies, most careful first, the cheapest that can be certified is chosen. Exit
     status 1 where none can be.
     """
+    if tried != 1 and len(policy_files) > 1:
+        raise click.UsageError("--tried is for one policy; several are corrected for by themselves")
     outcomes = _read(log, adapters)
     for examples in seen:
         _check_customers(outcomes, examples)
@@ -185,7 +201,15 @@ def certify(
             certificates.check_unseen(outcomes, origin)
         policies.append(policy)
     try:
-        certificate = _certified(policies, outcomes, max_error, confidence)
+        if len(policies) == 1:
+            certificate = certificates.certify(
+                policies[0], outcomes, max_error=max_error, confidence=confidence, tried=tried
+            )
+        else:
+            human = None if human_price is None else Human(human_price)
+            certificate = certificates.cheapest(
+                policies, outcomes, max_error=max_error, confidence=confidence, human=human
+            ).certificate
     except Infeasible as exc:
         click.echo(f"frugaldesk: {exc}", err=True)
         sys.exit(NOT_CERTIFIED)
@@ -195,7 +219,7 @@ def certify(
         sys.exit(NOT_CERTIFIED)
     if save:
         place = [policy.version for policy in policies].index(certificate.policy)
-        _save_certificate(policy_files[place], certificate)
+        _save_certificate(policy_files[place], certificate, policies[place].tiers_version)
 
 
 @click.command()
@@ -217,12 +241,14 @@ def replay(
     as_json: bool,
 ) -> None:
     """Run a policy over a log: what it costs, what it gets right, which tier answers."""
-    policy, _ = _read_policy(policy_file)
+    policy, origin = _read_policy(policy_file)
     outcomes = _read(log, adapters)
     human = _human(human_price, human_quality, capacity, tickets_a_day)
-    found = replayed(
-        policy, outcomes, Search(human=human, scorer_cost=scorer_cost, retries=retries)
-    )
+    known = (origin or {}).get("ids")
+    ids = {str(each) for each in known} if isinstance(known, list) else set()
+    seen = sum(certificates.fingerprint(row.id) in ids for row in outcomes.rows)
+    search = Search(human=human, scorer_cost=scorer_cost, retries=retries)
+    found = replayed(policy, outcomes, search) | {"rows_it_was_made_from": seen}
     click.echo(json.dumps(found, indent=2) if as_json else replay_text(found))
 
 
@@ -299,7 +325,7 @@ def _write_policy(path: Path, chosen: Point, report: Report, choice: Mapping[str
     _write(path, whole)
 
 
-def _save_certificate(path: Path, certificate: certificates.Certificate) -> None:
+def _save_certificate(path: Path, certificate: certificates.Certificate, tiers: str) -> None:
     """Add what was certified to a policy's file, from which the service keeps watch over it."""
     whole = json.loads(policy_text(path))
     origin = whole.get("made_from")
@@ -309,7 +335,7 @@ def _save_certificate(path: Path, certificate: certificates.Certificate) -> None
             "it saw these; certify a policy that `frugaldesk optimise` wrote"
         )
     told = {name: getattr(certificate, name) for name in ("max_error", "confidence", "log")}
-    origin["certificate"] = told | {"rows": certificate.parts[0].rows}
+    origin["certificate"] = told | {"rows": certificate.parts[0].rows, "tiers": tiers}
     _write(path, whole)
 
 
@@ -350,19 +376,6 @@ def _scorer(adapters: Path) -> Callable[[Sequence[tuple[str, str, Customer]]], l
         return [each.value for each in scorer.score([Pair(*row) for row in rows], champions)]
 
     return score
-
-
-def _certified(
-    policies: Sequence[Policy], outcomes: Outcomes, max_error: float, confidence: float
-) -> certificates.Certificate:
-    """Return the only policy's certificate, or that of the cheapest that can be certified."""
-    if len(policies) == 1:
-        return certificates.certify(
-            policies[0], outcomes, max_error=max_error, confidence=confidence
-        )
-    return certificates.cheapest(
-        policies, outcomes, max_error=max_error, confidence=confidence
-    ).certificate
 
 
 def _check_customers(outcomes: Outcomes, examples: TextIO) -> None:

@@ -28,12 +28,17 @@ class Report:
     """What a frontier is worth on its own rows and on others, beside the baselines."""
 
     def __init__(
-        self, frontier: Frontier, train: Outcomes, test: Outcomes | None, chosen: Point
+        self,
+        frontier: Frontier,
+        train: Outcomes,
+        test: Outcomes | None,
+        chosen: Point,
+        problem: str | None = None,
     ) -> None:
         self.frontier, self.train, self.test, self.chosen = frontier, train, test, chosen
-        self.search = frontier.search
+        self.search, self.problem = frontier.search, problem
 
-    def as_json(self, problem: str | None = None) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """Return everything; costs are US dollars a ticket."""
         report: dict[str, Any] = {
             "train": {"log": self.train.name, "rows": len(self.train)},
@@ -51,9 +56,10 @@ class Report:
         }
         if self.test is not None:
             report |= self._beside(self.test)
+        report["static_mix_at_the_policys_cost"] = self._mix_at_its_cost()
         report["policy"] = self._point(self.chosen) | {"version": self.chosen.policy.version}
-        if problem is not None:
-            report["infeasible"] = problem
+        if self.problem is not None:
+            report["infeasible"] = self.problem
             report["nearest"] = report.pop("policy")
         return report
 
@@ -74,10 +80,11 @@ class Report:
             *self._segment_lines(),
             *([] if self.test is None else self._beside_lines(self.test)),
             "",
-            "chosen:",
+            "chosen:" if self.problem is None else "the nearest that can be had:",
             self._line(self.chosen),
             f"no tier accepts an answer to {self.chosen.expected.escalated:.1%} of the tickets; "
             + self._exhausted(),
+            f"best static mix at its cost, by {self.train.name}: {self._mix_at_its_cost():.4f}",
         ]
         return "\n".join(lines)
 
@@ -138,6 +145,10 @@ class Report:
         pairs = "".join(_pair(each.cost, each.quality) for each in found)
         return f"{pairs}   {named(point.policy)}"
 
+    def _mix_at_its_cost(self) -> float:
+        mix = static_mix(singles(self.train, self.search))
+        return mix.quality_at(self.chosen.expected.cost)
+
     def _exhausted(self) -> str:
         if self.search.human is not None:
             return "they go to the human, whose price is in the cost"
@@ -193,12 +204,14 @@ def replayed(policy: Policy, outcomes: Outcomes, search: Search) -> dict[str, An
         "escalated": float((~done.accepted).mean()),
         "tiers": _shares(done, outcomes),
         "best_single": {"model": best.model} | _estimate(best.estimate),
+        "cheapest_as_good": cheapest_as_good(outcomes),
+        "singles": [{"model": each.model} | _estimate(each.estimate) for each in alone],
         "static_mix_at_this_cost": static_mix(alone).quality_at(cost),
     }
 
 
 def _shares(done: Replayed, outcomes: Outcomes) -> list[dict[str, Any]]:
-    """Return for each model what share it was asked and accepted in, and how often rightly."""
+    """Return in what share each model's answers are accepted, and how often they are right."""
     found = []
     for place in sorted(set(done.model.tolist())):
         given = (done.model == place) & done.accepted
@@ -232,8 +245,14 @@ def replay_text(found: Mapping[str, Any]) -> str:
     lines.append(
         f"best alone: {best['model']}, right {best['quality']:.4f} for {1000 * best['cost']:.4g} "
         f"USD per 1,000; best static mix at the policy's cost: "
-        f"{found['static_mix_at_this_cost']:.4f}"
+        f"{found['static_mix_at_this_cost']:.4f}; cheapest that is as good as the best: "
+        f"{found['cheapest_as_good']}"
     )
+    if found.get("rows_it_was_made_from"):
+        lines.append(
+            f"{found['rows_it_was_made_from']} of these rows are rows the policy was made from, "
+            "which flatters it"
+        )
     return "\n".join(lines)
 
 

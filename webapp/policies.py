@@ -68,7 +68,8 @@ def store(
 ) -> models.Policy:
     """Return the stored version of this policy, added with an audit entry where it is new.
 
-    Of a version that is there already only `made_from` changes, where it is given.
+    Of a version that is there already only `made_from` changes, where it is given, with an audit
+    entry; a certificate stays until another takes its place.
     """
     _lock(session, [tenant_id])
     row = _stored(session, tenant_id, policy.version)
@@ -79,7 +80,11 @@ def store(
         session.add(row)
         audit.record(session, tenant_id, actor, "policy.stored", policy.version, origin=origin)
     if made_from is not None:
-        row.made_from = dict(made_from)
+        kept = {"certificate": known} if (known := (row.made_from or {}).get("certificate")) else {}
+        told = {**kept, **made_from}
+        if row.made_from is not None and row.made_from != told:
+            audit.record(session, tenant_id, actor, "policy.described", policy.version)
+        row.made_from = told
     session.flush()
     return row
 

@@ -42,7 +42,9 @@ def read(text: str, *, name: str) -> PolicyFile:
         data = json.loads(text)
         _check_storable(data)
         policy = Policy.from_json(text)
-        return PolicyFile(policy, _made_from(data.get("made_from")))
+        made_from = _made_from(data.get("made_from"))
+        _check_certificate(policy, made_from)
+        return PolicyFile(policy, made_from)
     except RecursionError:
         raise BadPolicy(f"{name}: nested too deeply for a policy") from None
     except (ValueError, BadPolicy) as exc:
@@ -109,6 +111,16 @@ def _made_from(data: object) -> dict[str, Any] | None:
             f"made_from has {length} characters without ids; expected at most {LONGEST_MADE_FROM}"
         )
     return kept
+
+
+def _check_certificate(policy: Policy, made_from: Mapping[str, Any] | None) -> None:
+    certificate = (made_from or {}).get("certificate")
+    if certificate is not None and certificate["tiers"] != policy.tiers_version:
+        raise BadPolicy(
+            f"the certificate is about tiers {certificate['tiers']}, the file has "
+            f"{policy.tiers_version}: they were changed since; certify the policy again, or take "
+            "the certificate out of made_from"
+        )
 
 
 def _check_storable(value: object) -> None:

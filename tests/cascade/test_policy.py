@@ -130,7 +130,7 @@ def test_keys_of_others_are_passed_over() -> None:
     assert Policy.from_json(json.dumps(json.loads(POLICY.to_json()) | made_from)) == POLICY
 
 
-MONEY = st.decimals(0, 10**9, allow_nan=False, allow_infinity=False)
+MONEY = st.decimals(0, 10**9, allow_nan=False, allow_infinity=False, places=12)
 THRESHOLDS = st.floats(0, 1)
 TIERS = st.builds(
     Tier,
@@ -251,3 +251,9 @@ def test_json_that_is_no_policy_is_refused(data: object) -> None:
 def test_text_that_is_no_json_is_refused() -> None:
     with pytest.raises(BadPolicy):
         Policy.from_json("{")
+
+
+@pytest.mark.parametrize("amount", ["1e500000000", "1e-500000000", "0e99999"])
+def test_money_of_endless_digits_is_refused(amount: str) -> None:
+    with pytest.raises(BadPolicy, match="per_ticket"):
+        Budgets(Decimal(amount))

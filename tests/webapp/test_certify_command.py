@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cascade.errors import BadPolicy
 from cascade.policy import Policy, Tier
 from tests.webapp.log_files import call, call_json, easy, made_from, write, write_policy
 from webapp import policy_files
@@ -85,7 +86,14 @@ def test_a_certificate_is_saved_into_the_file_that_the_service_reads(certifiable
     after = json.loads(Path("P.json").read_text())
     certificate = after["made_from"].pop("certificate")
     assert after == before
-    assert certificate == {"max_error": 0.1, "confidence": 0.9, "log": "new.jsonl", "rows": 200}
+    tiers = Policy.from_json(Path("P.json").read_text()).tiers_version
+    assert certificate == {
+        "max_error": 0.1,
+        "confidence": 0.9,
+        "log": "new.jsonl",
+        "rows": 200,
+        "tiers": tiers,
+    }
     file = policy_files.read(Path("P.json").read_text(), name="P.json")
     assert file.made_from is not None
     assert file.made_from["certificate"] == certificate
@@ -173,3 +181,19 @@ def test_a_policy_whose_making_cannot_be_read_is_not_certified(
 def test_a_policy_file_may_start_with_a_byte_order_mark(certifiable: Path) -> None:
     Path("frugal.json").write_text(Path("frugal.json").read_text(), encoding="utf-8-sig")
     call(*CERTIFY, "frugal.json")
+
+
+def test_a_certificate_is_bound_to_the_tiers_it_was_made_for(certifiable: Path) -> None:
+    call("optimise", "--train", "easy.jsonl", "--policy", "P.json")
+    call(*CERTIFY, "P.json", "--max-error", "0.1", "--confidence", "0.9", "--save")
+    whole = json.loads(Path("P.json").read_text())
+    whole["tiers"][0]["threshold"] = 0.01
+    with pytest.raises(BadPolicy, match="changed since; certify the policy again"):
+        policy_files.read(json.dumps(whole), name="P.json")
+
+
+def test_policies_tried_before_raise_the_bar(certifiable: Path) -> None:
+    once = call_json(*CERTIFY, "frugal.json", "--max-error", "0.2")
+    often = call_json(*CERTIFY, "frugal.json", "--max-error", "0.2", "--tried", "10")
+    assert often["level"] == pytest.approx(once["level"] / 10)
+    call(*CERTIFY, "frugal.json", "--policy", "careful.json", "--tried", "3", status=2)

@@ -16,7 +16,13 @@ from webapp.db import Database
 from webapp.drift import NO_REPLY_NEEDED, Drift, changed_share, drift, wrongness
 
 POLICY = Policy((Tier("macros", "macro", 0.7),))
-CERTIFICATE = {"max_error": 0.05, "confidence": 0.95, "log": "new.jsonl", "rows": 400}
+CERTIFICATE = {
+    "max_error": 0.05,
+    "confidence": 0.95,
+    "log": "new.jsonl",
+    "rows": 400,
+    "tiers": "abc",
+}
 PASSWORD = "correct horse"
 ALARM = "Accepted answers are wrong more often than was certified."
 DRAFT = "Yes, you can still return the jacket within thirty days."
