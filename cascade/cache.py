@@ -300,7 +300,7 @@ class Cache:
         lifetime: timedelta = LIFETIME,
         limit: int = MOST_ENTRIES,
     ) -> Entry:
-        """Store an answer in the scope `cascade.scopes.place` gave it, and evict down to `limit`."""
+        """Store an answer in the scope `cascade.scopes.place` gave, and evict down to `limit`."""
         now = self._now()
         entry = Entry(
             id=entry_id,

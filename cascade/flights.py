@@ -32,6 +32,11 @@ class Flights(Generic[T]):
         self._under_way: dict[Hashable, _Flight[T]] = {}
         self._changing = threading.Lock()
 
+    @property
+    def under_way(self) -> int:
+        """How many calls are under way."""
+        return len(self._under_way)
+
     def once(self, key: Hashable, call: Callable[[], T], *, deadline: Deadline) -> tuple[T, bool]:
         """The result of `call`, and whether another caller's call gave it.
 

@@ -282,7 +282,8 @@ def _dates(text: str) -> tuple[frozenset[tuple[object, ...]], str]:
 
     text_now = NUMERIC_DATE.sub(numeric, ISO_DATE.sub(iso, text))
     text_now = MONTH_NAME.sub(named, text_now)
-    return frozenset(found), RELATIVE.sub(relative, text_now)
+    rest = RELATIVE.sub(relative, text_now)
+    return frozenset(found), rest
 
 
 def _identifiers(text: str) -> tuple[frozenset[str], str]:
@@ -297,7 +298,8 @@ def _identifiers(text: str) -> tuple[frozenset[str], str]:
         found.add(re.sub(r"[-/_]", "", word).casefold())
         return " "
 
-    return frozenset(found), IDENTIFIER.sub(taken, text)
+    rest = IDENTIFIER.sub(taken, text)
+    return frozenset(found), rest
 
 
 def _numbers(text: str) -> Iterator[float]:

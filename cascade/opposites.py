@@ -97,7 +97,10 @@ AXES: tuple[tuple[re.Pattern[str], ...], ...] = (
     (_particle(GO, "in"), _particle(GO, "out"), _particle(r"sign(?:s|ed|ing)?", "up")),
     (_particle(MOVE, "up"), _particle(MOVE, "down")),
     *(tuple(_side(side) for side in sides) for sides in OPPOSITES),
-    *((_side(root), _side(f"(?:{prefix})-?(?:{root})")) for root, prefix in PREFIXED),
+    *(
+        (_side(f"(?<!-)(?:{root})"), _side(f"(?:{prefix})-?(?:{root})"))
+        for root, prefix in PREFIXED
+    ),
 )
 """Every matter and its sides."""
 

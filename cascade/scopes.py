@@ -26,7 +26,7 @@ OTHER_SEGMENTS = 2
 """So many segments besides the customer's own must be judged before an answer is public."""
 
 LONG_NUMBER = re.compile(r"\d{4,}")
-WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 CAPITALISED = re.compile(r"(?<![.!?:;\n] )(?<![.!?:;\n\"“(])(?<!^)\b[A-Z][^\W\d_]+", re.MULTILINE)
 GREETED = re.compile(
     r"\b(?i:hi|hello|hey|dear|hallo|bonjour|hola|thanks|thank you|sorry)[, ]+"
@@ -143,7 +143,7 @@ def _findings(told: Told, customer: Customer) -> Iterable[tuple[str, bool]]:
     yield "greets somebody by name", _greets(told.answer)
     yield "names something of the customer's profile", _names_feature(told, customer)
     yield "names something of the customer's history", _names_history(told, customer)
-    yield "may name a person or place", _may_name(told)
+    yield "may name a person or place", _may_name(told, customer.segment)
 
 
 def _chances(others: Sequence[Customer], holds_for: HoldsFor) -> Mapping[str, list[float]]:
@@ -192,9 +192,10 @@ def _names_history(told: Told, customer: Customer) -> bool:
     return bool((_content(history) & _content(told.answer)) - public)
 
 
-def _may_name(told: Told) -> bool:
+def _may_name(told: Told, segment: str | None) -> bool:
     """Whether a capitalised word inside a sentence is neither public nor a common one."""
-    public = {word.casefold() for text in told.known for word in WORD.findall(text)}
+    texts = (*told.known, segment or "")
+    public = {word.casefold() for text in texts for word in _words(text)}
     found = {word.casefold() for word in CAPITALISED.findall(told.answer)}
     return bool(found - public - NOT_NAMES)
 
