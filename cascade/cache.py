@@ -63,9 +63,9 @@ class Entry:
     pinned: bool = False
 
     def __post_init__(self) -> None:
-        if self.scope == "customer" and self.customer is None:
+        if self.scope == "customer" and not self.customer:
             raise BadCache(f"entry {self.id} is for one customer and names none; name the customer")
-        if self.scope == "segment" and self.segment is None:
+        if self.scope == "segment" and not self.segment:
             raise BadCache(f"entry {self.id} is for one segment and names none; name the segment")
         if self.made_at.tzinfo is None or self.expires_at.tzinfo is None:
             raise BadCache(f"entry {self.id} has a time without a time zone; give times in UTC")
