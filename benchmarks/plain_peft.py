@@ -26,6 +26,7 @@ from scoring.metrics import auc
 RANK, ALPHA = 16, 32
 RATE = 5e-4
 ROWS_PER_STEP = 32
+WARM_UP_STEPS = 50
 CUSTOMER_TOKENS, QUESTION_TOKENS, ANSWER_TOKENS = 128, 64, 64
 
 
@@ -98,6 +99,7 @@ class PlainScorer(nn.Module):
         chance = Random(seed)
         learnt = [parameter for parameter in self.parameters() if parameter.requires_grad]
         optimiser = torch.optim.AdamW(learnt, lr=rate)
+        rising = torch.optim.lr_scheduler.LinearLR(optimiser, 0.02, 1.0, WARM_UP_STEPS)
         rows = [self.ids(example.pair) for example in training]
         labels = torch.tensor([float(example.label) for example in training])
         seconds = 0.0
@@ -111,7 +113,9 @@ class PlainScorer(nn.Module):
                 loss = functional.binary_cross_entropy_with_logits(read, labels[batch])
                 optimiser.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
+                nn.utils.clip_grad_norm_(learnt, 1.0)
                 optimiser.step()
+                rising.step()
             seconds += time.perf_counter() - started
             yield seconds
 

@@ -144,7 +144,9 @@ def saving(frontier: Frontier, model: str, train: Outcomes, test: Outcomes) -> S
     alone = test.cost[:, place] * (1 + search.retries)
 
     def saved(rows: Numbers) -> float:
-        return float(1 - rows[:, 0].mean() / max(1e-300, rows[:, 1].mean()))
+        spent, beside = rows.mean(0)
+        # Beside a model that costs nothing, nothing can be saved.
+        return float((beside - spent) / max(1e-300, beside))
 
     return Saving(
         model,

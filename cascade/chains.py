@@ -23,7 +23,8 @@ Skip = Callable[[Chain, Chain], bool]
 """Whether no chain that starts with the first models and goes on with some of the others helps."""
 
 ALWAYS, NEVER = 0.0, 1.0
-"""The last tier's threshold where it answers in any case, and where the best-scored one does."""
+"""The last tier's threshold where it answers in any case, and where it leaves it to others: to the
+human where there is one, else to the best-scored answer seen."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,12 @@ class Rows:
             return cost, quality
         handed = ~accepted
         return cost + handed * human.price, np.where(handed, human.quality, quality)
+
+    def rejected(self, chain: Chain, thresholds: Sequence[float]) -> NDArray[np.bool_]:
+        """Return which rows a chain with thresholds accepts no answer for, (n,)."""
+        passes = self.chance[:, np.array(chain)] >= np.array(thresholds)
+        accepted: NDArray[np.bool_] = passes.max(1)
+        return ~accepted
 
     def take(self, rows: Places) -> "Rows":
         """Return these rows, with the same thresholds."""
@@ -153,8 +160,8 @@ def clouds(
 ) -> Iterator[Cloud]:
     """Yield every cost-ordered chain of at most `depth` models with all its thresholds.
 
-    `skip` is asked before a chain is begun or gone on with. The last tier answers in any case;
-    without a human it may also leave it to the best-scored answer seen, with one it may have a
+    `skip` is asked before a chain is begun or gone on with. The last tier answers in any case, or
+    leaves it to the best-scored answer seen; with a human it leaves it to them, always or below a
     threshold of its own.
     """
     root = _Prefix.root(rows, human)
@@ -208,19 +215,30 @@ class _Prefix:
         chain, count = (*self.chain, model), self.rejected[-1]
         spent = self.spent + self.rejected[self._cost(model)]
         yield self._cloud(chain, ALWAYS, spent, self.right + self.rejected[model], 0 * count)
-        if self.chain and self.human is None:
-            best = self._summed(self._best(chain)[:, None])[0]
-            yield self._cloud(chain, NEVER, spent, self.right + best, count)
-        if self.human is not None and len(self.rows.thresholds[model]):
+        if self.human is not None:
+            yield from self._ended_by(self.human, model)
+        elif self.chain:
+            # A chance of exactly 1 is accepted even so.
+            unsure = (self.rows.chance[:, model] < NEVER).astype(float)
+            best, handed = self._summed(np.stack([self._best(chain), unsure], axis=1))
+            yield self._cloud(chain, NEVER, spent, self.right + best, handed)
+
+    def _ended_by(self, human: Human, model: int) -> Iterator[Cloud]:
+        """Yield the clouds of the chain whose last model leaves rows to the human."""
+
+        def cloud(last: float | None, spent: Numbers, right: Numbers, handed: Numbers) -> Cloud:
+            spent, right = spent + human.price * handed, right + human.quality * handed
+            return self._cloud((*self.chain, model), last, spent, right, handed)
+
+        # A chance of exactly 1 is accepted even so.
+        certain = (self.rows.chance[:, model] >= NEVER).astype(float)
+        columns = np.stack([certain * self.rows.quality[:, model], 1 - certain], axis=1)
+        right, handed = self._summed(columns)
+        spent = self.spent + self.rejected[self._cost(model)]
+        yield cloud(NEVER, spent, self.right + right, handed)
+        if len(self.rows.thresholds[model]):
             whole = self.with_(model)
-            handed = whole.rejected[-1]
-            yield self._cloud(
-                chain,
-                None,
-                whole.spent + self.human.price * handed,
-                whole.right + self.human.quality * handed,
-                handed,
-            )
+            yield cloud(None, whole.spent, whole.right, whole.rejected[-1])
 
     def with_(self, model: int) -> "_Prefix":
         """Return the prefix with one more tier that has a threshold."""

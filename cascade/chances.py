@@ -13,25 +13,34 @@ from cascade.policy import Knots
 
 Numbers = NDArray[np.float64]
 
-FOLDS = 10
+Block = tuple[float, ...]
+"""Rows that count as one: how many, the sum of their scores, the sum of their qualities."""
+
+FOLDS, FEW_FOLDS, FOR_FEW = 10, 5, 2000
+"""How many folds there are, and how many from so many rows on: four fifths of those are enough."""
 MOST_KNOTS = 40
+MOST_BLOCKS = 400
 NEARLY = 1e-6
 """How near to 0 and 1 a score's log odds are taken."""
+DIGITS = 12
+"""Scores that agree so far are one score: between closer ones a slope need not be finite."""
 STIFFNESS = 10.0
 """How strongly an answer's expected quality is drawn to what its own model's chance says."""
 OWN_WORD = 1000.0
-"""Rows at which the observed qualities count as much as the expected ones."""
+"""Rows at which what they show counts as much as what a smooth curve expects of them."""
 
 
 def fit_knots(scores: Numbers, quality: Numbers) -> Knots:
     """Return the calibration of one model's scores (n,) from the qualities (n,) they came with.
 
-    It is halfway between centred isotonic regression, which bends where the rows say so, and a
-    logistic curve, which is steady where there are few. Source: Oron and Flournoy, Centered
-    Isotonic Regression, 2017.
+    It lies between centred isotonic regression, which bends where the rows say so, and a logistic
+    curve, which is steady where there are few: halfway, and nearer to the first the more rows
+    there are. Source: Oron and Flournoy, Centered Isotonic Regression, 2017.
     """
+    scores = np.round(scores, DIGITS)
     at = np.unique(np.quantile(scores, np.linspace(0, 1, MOST_KNOTS), method="nearest"))
-    worth = (_isotonic(scores, quality, at) + _logistic(scores, quality, at)) / 2
+    bends = max(0.5, len(scores) / (len(scores) + OWN_WORD))
+    worth = bends * _isotonic(scores, quality, at) + (1 - bends) * _logistic(scores, quality, at)
     return tuple((float(score), float(value)) for score, value in zip(at, worth, strict=True))
 
 
@@ -86,26 +95,46 @@ def expected_quality(chances: Numbers, quality: Numbers, seed: int) -> Numbers:
 def _each_fold(
     rows: int, seed: int, judge: Callable[[NDArray[np.intp], NDArray[np.intp]], None]
 ) -> None:
-    count = min(FOLDS, rows)
+    count = min(FOLDS if rows < FOR_FEW else FEW_FOLDS, rows)
     fold = np.random.default_rng(seed).permutation(rows) % count
     for number in range(count):
         judge(np.flatnonzero(fold != number), np.flatnonzero(fold == number))
 
 
 def _isotonic(scores: Numbers, quality: Numbers, at: Numbers) -> Numbers:
-    """Return the centred isotonic regression's value at some scores."""
+    """Return the centred isotonic regression's value at some scores.
+
+    Where there are many scores, neighbours count as one, at most `MOST_BLOCKS` altogether.
+    """
     known, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    sums = np.bincount(place, weights=quality)
-    blocks: list[tuple[float, float, float]] = []  # rows, sum of scores, sum of qualities
-    for score, count, total in zip(known, counts, sums, strict=True):
-        block = (float(count), float(score * count), float(total))
-        while blocks and blocks[-1][2] * block[0] >= block[2] * blocks[-1][0]:
+    columns = [counts, known * counts, np.bincount(place, weights=quality)]
+    if len(known) > MOST_BLOCKS:
+        group = (counts.cumsum() - 1) * MOST_BLOCKS // len(scores)
+        starts = np.flatnonzero(np.diff(group, prepend=-1))
+        columns = [np.add.reduceat(column, starts) for column in columns]
+    blocks: list[Block] = []
+    # Plain floats: arithmetic on numpy's own, one by one, takes several times as long.
+    for count, score, total in zip(*(column.tolist() for column in columns), strict=True):
+        while blocks and blocks[-1][2] * count >= total * blocks[-1][0]:
             before = blocks.pop()
-            block = (before[0] + block[0], before[1] + block[1], before[2] + block[2])
-        blocks.append(block)
-    count, score, total = np.array(blocks).T
-    values: Numbers = np.interp(at, score / count, total / count)
+            count, score, total = before[0] + count, before[1] + score, before[2] + total
+        blocks.append((count, score, total))
+    rows, place, worth = np.array(_ends_joined(blocks, len(scores) / MOST_KNOTS)).T
+    values: Numbers = np.interp(at, place / rows, worth / rows)
     return values
+
+
+def _ends_joined(blocks: list[Block], least: float) -> list[Block]:
+    """Join the first and the last block to their neighbours until each has so many rows.
+
+    One wrong answer with the highest score would otherwise speak for all scores near it.
+    """
+    for end, neighbour in ((0, 1), (-1, -2)):
+        while len(blocks) > 1 and blocks[end][0] < least:
+            first, second = blocks[end], blocks[neighbour]
+            blocks[neighbour] = tuple(a + b for a, b in zip(first, second, strict=True))
+            del blocks[end]
+    return blocks
 
 
 def _logistic(scores: Numbers, quality: Numbers, at: Numbers) -> Numbers:
@@ -129,9 +158,11 @@ def _regress(given: Numbers, quality: Numbers, stiffness: Numbers, drawn_to: Num
         slope = given.T @ (quality - chance) - stiffness * (weights - drawn_to)
         bend = (given * (chance * (1 - chance))[:, None]).T @ given + np.diag(stiffness)
         step = np.linalg.solve(bend, slope)
-        while loss(weights + step) > current and np.abs(step).max() > 1e-9:
+        reached = loss(weights + step)
+        while reached > current and np.abs(step).max() > 1e-9:
             step = step / 2
-        weights, before, current = weights + step, current, loss(weights + step)
+            reached = loss(weights + step)
+        weights, before, current = weights + step, current, reached
         if before - current < 1e-9 * max(1.0, abs(before)):
             break
     return weights

@@ -256,13 +256,13 @@ class Prepared:
         self, found: Candidate, of_segments: Mapping[str, tuple[float, ...]], human: Human | None
     ) -> Estimate:
         """What is expected of a candidate with these thresholds for its segments."""
-        cost, quality = 0.0, 0.0
+        sums = np.zeros(3)
         for segment, places in self.members.items():
-            spent, right = self.rows.take(places).under(found.chain, of_segments[segment], human)
-            cost, quality = cost + float(spent.sum()), quality + float(right.sum())
-        return replace(
-            found.expected, cost=cost / len(self.priced), quality=quality / len(self.priced)
-        )
+            own, thresholds = self.rows.take(places), of_segments[segment]
+            cost, quality = own.under(found.chain, thresholds, human)
+            handed = own.rejected(found.chain, thresholds).sum()
+            sums += (cost.sum(), quality.sum(), handed)
+        return Estimate(*map(float, sums / len(self.priced)))
 
 
 @dataclass

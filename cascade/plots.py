@@ -35,6 +35,16 @@ class Picture:
     data: str
 
 
+def check_path(path: Path) -> None:
+    """Raise `BadOutcomes` unless a picture can be put there."""
+    if path.suffix not in FORMATS:
+        raise BadOutcomes(
+            f"a picture in {path.name}; expected a name that ends in {' or '.join(FORMATS)}"
+        )
+    if not path.parent.is_dir():
+        raise BadOutcomes(f"{path.parent} is no folder; make it, or choose another")
+
+
 def frontier(
     picture: Picture, measured: Sequence[Estimate], alone: Sequence[Single], mix: StaticMix
 ) -> None:
@@ -133,12 +143,7 @@ def _line(axes: Axes, points: Sequence[Estimate], colour: str, name: str, style:
 @contextmanager
 def _axes(picture: Picture) -> Iterator[Axes]:
     """Give axes to draw on, then write the file."""
-    if picture.path.suffix not in FORMATS:
-        raise BadOutcomes(
-            f"a picture in {picture.path.name}; expected a name that ends in {' or '.join(FORMATS)}"
-        )
-    if not picture.path.parent.is_dir():
-        raise BadOutcomes(f"{picture.path.parent} is no folder; make it, or choose another")
+    check_path(picture.path)
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.2, 5.0), layout="constrained")

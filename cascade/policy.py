@@ -152,6 +152,8 @@ class Policy:
                 _number(data["deadline_s"]),
                 _instead(data.get("instead")),
             )
+        except RecursionError:
+            raise BadPolicy("nested too deeply for a policy") from None
         except KeyError as exc:
             raise BadPolicy(f"the policy has no {exc.args[0]!r}") from exc
         except (AttributeError, TypeError, ValueError, InvalidOperation) as exc:

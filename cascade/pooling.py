@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cascade.chains import Candidate, Rows, cloud_of, grid_of, thresholds_at
-from cascade.replay import Human
+from cascade.replay import NO_SEGMENT, Human
 
 Numbers = NDArray[np.float64]
 Members = Mapping[str, NDArray[np.intp]]
-"""The rows of each segment."""
+"""The rows of each segment; those of `NO_SEGMENT` keep the thresholds for all."""
 
 FOLDS = 5
 PRIORS = (30.0, 100.0, 300.0, 1000.0, 3000.0)
 """How many rows of all segments may stand beside a segment's own when its thresholds are chosen."""
-CONVINCING = 1.0
+CONVINCING = 2.0
 """How many standard errors the gain must be above nothing."""
 
 
@@ -29,7 +29,7 @@ class Pooled:
 
     `rows` of all segments stand beside each segment's own. `gain` is in quality, at each point's
     own price of quality and averaged over the points, against one threshold for all; `error` is its
-    standard error. Where the gain is not above its error, one threshold for all is `kept`.
+    standard error. Where the gain is not above twice that, one threshold for all is `kept`.
     """
 
     rows: float
@@ -61,9 +61,10 @@ def worth_of_segments(
         for candidate, price in priced:
             table = _Table.of(rows, known, members, candidate, price, human)
             for name, own in members.items():
+                if name == NO_SEGMENT:
+                    continue
                 held_out = own[fold[own] == number]
-                for place, prior in enumerate(PRIORS):
-                    gains[place, held_out] += table.gain(rows.take(held_out), name, prior)
+                gains[:, held_out] += table.gains(rows.take(held_out), name)
     gains /= max(1, len(priced))
     best = int(gains.mean(1).argmax())
     error = gains[best].std() / np.sqrt(count)
@@ -78,9 +79,10 @@ def segment_thresholds(
     human: Human | None,
     prior: float,
 ) -> dict[str, tuple[float, ...]]:
-    """Return each segment's thresholds, a number per tier."""
+    """Return each segment's thresholds, a number per tier; no segment has the candidate's own."""
     table = _Table.of(rows, np.arange(len(rows.chance)), members, candidate, price, human)
-    return {name: table.thresholds(name, prior) for name in members}
+    own = {name: table.thresholds(name, prior) for name in members if name != NO_SEGMENT}
+    return {name: own.get(name, candidate.thresholds) for name in members}
 
 
 @dataclass(frozen=True)
@@ -123,10 +125,11 @@ class _Table:
         chain, last = self.candidate.chain, self.candidate.last
         return thresholds_at(self.rows, chain, last, int(value.argmax()))
 
-    def gain(self, unseen: Rows, segment: str, prior: float) -> Numbers:
-        """Return what a segment's own thresholds add to each of its unseen rows, (n,)."""
-        own = self._value(unseen, self.thresholds(segment, prior))
-        return own - self._value(unseen, self.thresholds(None, prior))
+    def gains(self, unseen: Rows, segment: str) -> Numbers:
+        """Return what a segment's own thresholds add to each unseen row, (priors, n)."""
+        common = self._value(unseen, self.thresholds(None, 0.0))
+        own = [self._value(unseen, self.thresholds(segment, prior)) for prior in PRIORS]
+        return np.stack(own) - common
 
     def _value(self, unseen: Rows, thresholds: tuple[float, ...]) -> Numbers:
         cost, quality = unseen.under(self.candidate.chain, thresholds, self.human)

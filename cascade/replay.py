@@ -1,6 +1,7 @@
 """Recorded outcomes, and what a policy would have done with them."""
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,8 @@ from scoring.customer import Customer
 
 Numbers = NDArray[np.float64]
 Places = NDArray[np.intp]
+
+NO_UTF8 = re.compile("[\udc80-\udcff]")
 
 NO_SEGMENT = "-"
 """How rows without a segment are named in reports."""
@@ -102,6 +105,7 @@ def read_outcomes(lines: Iterable[str], *, name: str) -> Outcomes:
         if not line.strip():
             continue
         try:
+            _check_utf8(line)
             made = _line(json.loads(line), read[0].models if read else None)
             _expect(made.row.id not in seen, "id", "one that no line before has", made.row.id)
         except (ValueError, RecursionError, BadOutcomes) as exc:
@@ -356,6 +360,12 @@ def _scorable(outcomes: Outcomes, place: int, model: int) -> tuple[str, str, Cus
             "all of question, customer and text, from which the scorer could make one; add either"
         )
     return row.question, row.answers[model], row.customer
+
+
+def _check_utf8(line: str) -> None:
+    """Raise `BadOutcomes` for a byte that was no UTF-8, as `surrogateescape` keeps it."""
+    if found := NO_UTF8.search(line):
+        raise BadOutcomes(f"byte 0x{ord(found[0]) - 0xDC00:02x} is no UTF-8; expected UTF-8 text")
 
 
 def _expect(holds: object, field: str, expected: str, got: object) -> None:

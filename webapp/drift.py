@@ -38,10 +38,9 @@ class Drift:
 
 def drift(session: Session, tenant_id: str, policy: Policy) -> Drift | None:
     """Return what feedback says of a stored version, None where nothing was certified of it."""
-    certificate = (policy.made_from or {}).get("certificate")
-    if certificate is None:
+    watch = _watch(policy)
+    if watch is None:
         return None
-    watch = Watch(float(certificate["max_error"]), float(certificate["confidence"]))
     values = wrongness(session, tenant_id, policy.version)
     seen = watch.after(values)
     return Drift(
@@ -53,6 +52,21 @@ def drift(session: Session, tenant_id: str, policy: Policy) -> Drift | None:
         upper=float(seen.upper[-1]) if values else 1.0,
         alarm=seen.alarm,
     )
+
+
+def alarmed(session: Session, tenant_id: str, policy: Policy) -> bool:
+    """Return whether feedback says that a stored version no longer keeps to its certificate."""
+    watch = _watch(policy)
+    if watch is None:
+        return False
+    return watch.alarm_at(wrongness(session, tenant_id, policy.version)) is not None
+
+
+def _watch(policy: Policy) -> Watch | None:
+    certificate = (policy.made_from or {}).get("certificate")
+    if certificate is None:
+        return None
+    return Watch(float(certificate["max_error"]), float(certificate["confidence"]))
 
 
 def wrongness(session: Session, tenant_id: str, policy: str) -> list[float]:
@@ -73,7 +87,7 @@ def wrongness(session: Session, tenant_id: str, policy: str) -> list[float]:
             Suggestion.tenant_id == tenant_id,
             Suggestion.policy == policy,
             Suggestion.status == "suggested",
-            Feedback.reason.is_distinct_from(NO_REPLY_NEEDED),
+            (Feedback.action != "dismissed") | Feedback.reason.is_distinct_from(NO_REPLY_NEEDED),
         )
         .order_by(Feedback.created_at, Feedback.id)
     )

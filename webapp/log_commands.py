@@ -26,6 +26,7 @@ from webapp.log_reports import (
     replay_text,
     replayed,
 )
+from webapp.policy_commands import policy_text
 from webapp.settings import scorer_base
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -37,7 +38,12 @@ NOT_CERTIFIED = 1
 def log_option(name: str, target: str, text: str, *, required: bool = True) -> Callable[[F], F]:
     """Return an option that names a log."""
     return click.option(
-        name, target, type=click.File(encoding="utf-8"), required=required, help=text
+        name,
+        target,
+        # A byte that is no UTF-8 is kept, so that the reader can name its line.
+        type=click.File(encoding="utf-8-sig", errors="surrogateescape"),
+        required=required,
+        help=text,
     )
 
 
@@ -56,8 +62,12 @@ def costs(command: F) -> F:
         click.option("--human", "human_price", type=float, help="USD a ticket for a human."),
         click.option("--human-quality", default=1.0, show_default=True, help="Share right."),
         click.option(
-            "--capacity", default=1.0, show_default=True, help="Largest share for the human."
+            "--capacity",
+            default=1.0,
+            show_default=True,
+            help="The most a human takes: a share of all tickets, or so many of --tickets-a-day.",
         ),
+        click.option("--tickets-a-day", type=float, help="All tickets of a day."),
         click.option(
             "--scorer-cost", default=0.0, show_default=True, help="USD for each scored answer."
         ),
@@ -82,7 +92,7 @@ def costs(command: F) -> F:
 @click.option("--quality", type=float, help="The share right that one policy must reach.")
 @click.option("--policy", "policy_file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="PNG or SVG.")
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @AsJson
 def optimise(
     train_log: TextIO,
@@ -93,6 +103,7 @@ def optimise(
     human_price: float | None,
     human_quality: float,
     capacity: float,
+    tickets_a_day: float | None,
     scorer_cost: float,
     retries: float,
     by_segment: bool,
@@ -110,7 +121,8 @@ def optimise(
     """
     if budget is not None and quality is not None:
         raise click.UsageError("give --budget or --quality, not both")
-    human = _human(human_price, human_quality, capacity)
+    _check_places(plot, policy_file)
+    human = _human(human_price, human_quality, capacity, tickets_a_day)
     search = Search(depth, bins, human, scorer_cost, retries, by_segment, seed)
     train = _read(train_log, adapters)
     test = _read(test_log, adapters) if test_log else None
@@ -197,6 +209,7 @@ def replay(
     human_price: float | None,
     human_quality: float,
     capacity: float,
+    tickets_a_day: float | None,
     scorer_cost: float,
     retries: float,
     as_json: bool,
@@ -204,7 +217,7 @@ def replay(
     """Run a policy over a log: what it costs, what it gets right, which tier answers."""
     policy, _ = _read_policy(policy_file)
     outcomes = _read(log, adapters)
-    human = _human(human_price, human_quality, capacity)
+    human = _human(human_price, human_quality, capacity, tickets_a_day)
     found = replayed(
         policy, outcomes, Search(human=human, scorer_cost=scorer_cost, retries=retries)
     )
@@ -217,7 +230,7 @@ def replay(
 @click.option("--depth", default=4, show_default=True, help="Most models in a chain.")
 @click.option("--prices", is_flag=True, help="Also try lower prices for models that add nothing.")
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="PNG or SVG.")
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @AsJson
 def advise(
     log: TextIO,
@@ -229,6 +242,7 @@ def advise(
     as_json: bool,
 ) -> None:
     """Measure what each model adds to the frontier, and where one more stops paying."""
+    _check_places(plot)
     outcomes = _read(log, adapters)
     advice = measure_models(outcomes, Search(depth=depth, seed=seed), prices=prices)
     if plot is not None:
@@ -259,6 +273,16 @@ def _chosen(
     return frontier.for_quality(min(as_good, frontier.corners[-1].expected.quality)), None
 
 
+def _check_places(plot: Path | None, policy_file: Path | None = None) -> None:
+    """Raise `BadOutcomes` for a place nothing can be written to, before anything is searched."""
+    from cascade import plots
+
+    if plot is not None:
+        plots.check_path(plot)
+    if policy_file is not None and not policy_file.parent.is_dir():
+        raise BadOutcomes(f"{policy_file.parent} is no folder; make it, or choose another --policy")
+
+
 def _choice(train: Outcomes, budget: float | None, quality: float | None) -> dict[str, Any]:
     """Return what was asked for."""
     asked: dict[str, Any] = {"budget": budget, "quality": quality}
@@ -268,8 +292,6 @@ def _choice(train: Outcomes, budget: float | None, quality: float | None) -> dic
 
 def _write_policy(path: Path, chosen: Point, report: Report, choice: Mapping[str, Any]) -> None:
     """Write the policy as the service loads it, with what it was made from."""
-    if not path.parent.is_dir():
-        raise BadOutcomes(f"{path.parent} is no folder; make it, or choose another --policy")
     origin = certificates.made_from(report.train) | {"choice": choice} | report.estimates(chosen)
     whole = json.loads(chosen.policy.to_json()) | {"made_from": origin}
     _write(path, whole)
@@ -277,7 +299,7 @@ def _write_policy(path: Path, chosen: Point, report: Report, choice: Mapping[str
 
 def _save_certificate(path: Path, certificate: certificates.Certificate) -> None:
     """Add what was certified to a policy's file, from which the service keeps watch over it."""
-    whole = json.loads(path.read_text(encoding="utf-8"))
+    whole = json.loads(policy_text(path))
     origin = whole.get("made_from")
     if origin is None:
         raise BadPolicy(
@@ -298,7 +320,7 @@ def _write(path: Path, whole: Mapping[str, Any]) -> None:
 
 def _read_policy(path: Path) -> tuple[Policy, Mapping[str, object] | None]:
     """Return a file's policy, and what it says it was made from."""
-    text = path.read_text(encoding="utf-8")
+    text = policy_text(path)
     try:
         policy = Policy.from_json(text)
     except BadPolicy as exc:
@@ -348,5 +370,16 @@ def _check_customers(outcomes: Outcomes, examples: TextIO) -> None:
     certificates.check_unseen_customers(outcomes, known, name=examples.name)
 
 
-def _human(price: float | None, quality: float, capacity: float) -> Human | None:
-    return None if price is None else Human(price, quality, capacity)
+def _human(
+    price: float | None, quality: float, capacity: float, tickets_a_day: float | None
+) -> Human | None:
+    """Return who takes what no tier accepts; capacity in tickets a day becomes a share."""
+    if price is None:
+        if capacity != 1.0 or tickets_a_day is not None:
+            raise click.UsageError("--capacity and --tickets-a-day need --human, a human's price")
+        return None
+    if tickets_a_day is None:
+        return Human(price, quality, capacity)
+    if not 0 < tickets_a_day < float("inf"):
+        raise BadOutcomes(f"{tickets_a_day:g} tickets a day; expected more than 0")
+    return Human(price, quality, min(1.0, capacity / tickets_a_day))

@@ -46,7 +46,7 @@ def publish_policy(tenant: str, path: Path, limits_as_written: bool) -> None:
     from webapp import policy_files
     from webapp.desk import Desk
 
-    file = policy_files.read(_text(path), name=str(path))
+    file = policy_files.read(policy_text(path), name=str(path))
     settings = Settings.from_env()
     database = open_database(settings)
     desk = Desk(settings, database)
@@ -122,7 +122,8 @@ def _say_live(row: "models.Policy", before: str | None) -> None:
         click.echo(f"  {about}: {text}")
 
 
-def _text(path: Path) -> str:
+def policy_text(path: Path) -> str:
+    """Return what a policy file says; `BadPolicy` where it is no text."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as exc:

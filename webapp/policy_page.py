@@ -11,7 +11,7 @@ from cascade.errors import BadPolicy
 from webapp import models, policies, policy_files, policy_words
 from webapp.access import caller, signed_in
 from webapp.context import database, desk
-from webapp.drift import drift
+from webapp.drift import alarmed, drift
 from webapp.errors import Refused, Unknown
 
 LARGEST_FILE = 8 * 1024 * 1024
@@ -46,8 +46,7 @@ def _estimates(row: models.Policy) -> dict[str, str]:
 def _drift_alarm() -> bool:
     """Whether feedback says that the live policy no longer keeps to its certificate."""
     with database().read() as rows:
-        found = drift(rows, g.tenant.id, policies.live_row(rows, g.tenant.id).policy)
-    return found is not None and found.alarm
+        return alarmed(rows, g.tenant.id, policies.live_row(rows, g.tenant.id).policy)
 
 
 @blueprint.get("/policy")
