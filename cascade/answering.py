@@ -174,7 +174,9 @@ class _Tariff:
 
     def charge(self, usage: Usage | None, lost_calls: int) -> tuple[Decimal, bool]:
         """The cost, and whether calls of unknown usage are in it at the upper bound."""
-        known = self.price.cost(usage) if self.price and usage else Decimal(0)
+        # Where no token was used nothing was called, so not even a fixed fee is due.
+        called = usage is not None and usage != Usage(0, 0)
+        known = self.price.cost(usage) if self.price and usage and called else Decimal(0)
         unknown = lost_calls * self.worst
         return known + unknown, unknown > 0
 

@@ -90,24 +90,15 @@ class DatabaseStore:
 
     def delete(self, tenant: str, which: Which) -> int:
         """Delete the tenant's entries that are meant, vectors too; how many there were."""
-        columns = {
-            "id": CacheEntry.name,
-            "customer": CacheEntry.customer,
-            "segment": CacheEntry.segment,
-            "knowledge": CacheEntry.knowledge,
-        }
-        meant = [columns[name] == value for name, value in which.given.items()]
-        if which.other_knowledge is not None:
-            meant.append(CacheEntry.knowledge != which.other_knowledge)
         with self._database.write() as session:
-            return _delete(session, tenant, *meant)
+            return erase(session, tenant, which)
 
     def evict(self, tenant: str, *, limit: int, at: datetime) -> int:
         """Delete what has expired, then the longest unused down to the limit; how many."""
         loose = CacheEntry.pinned.is_(False)
         mine = CacheEntry.tenant_id == tenant
         with self._database.write() as session:
-            gone = _delete(session, tenant, loose, CacheEntry.expires_at <= at)
+            gone = delete_entries(session, tenant, loose, CacheEntry.expires_at <= at)
             count = session.scalar(select(func.count()).select_from(CacheEntry).where(mine)) or 0
             if count <= limit:
                 return gone
@@ -117,7 +108,7 @@ class DatabaseStore:
                 .order_by(CacheEntry.used_at, CacheEntry.uses, CacheEntry.name)
                 .limit(count - limit)
             )
-            return gone + _delete(session, tenant, CacheEntry.id.in_(longest_unused))
+            return gone + delete_entries(session, tenant, CacheEntry.id.in_(longest_unused))
 
     def counts(self, tenant: str) -> Counts:
         """How many entries the tenant has, expired ones included."""
@@ -152,7 +143,7 @@ class DatabaseStore:
             created_at=entry.made_at,
         )
         with self._database.write() as session:
-            _delete(session, entry.tenant, CacheEntry.name == entry.id)
+            delete_entries(session, entry.tenant, CacheEntry.name == entry.id)
             session.add(row)
             session.flush()
             parameters = {
@@ -168,12 +159,26 @@ class DatabaseStore:
             session.execute(self._search.added, parameters)
 
 
+def erase(session: Session, tenant: str, which: Which) -> int:
+    """Delete the tenant's entries that are meant, in the caller's transaction; how many."""
+    columns = {
+        "id": CacheEntry.name,
+        "customer": CacheEntry.customer,
+        "segment": CacheEntry.segment,
+        "knowledge": CacheEntry.knowledge,
+    }
+    meant = [columns[name] == value for name, value in which.given.items()]
+    if which.other_knowledge is not None:
+        meant.append(CacheEntry.knowledge != which.other_knowledge)
+    return delete_entries(session, tenant, *meant)
+
+
 def _named(tenant: str, entry_id: str) -> tuple[ColumnElement[bool], ...]:
     return CacheEntry.tenant_id == tenant, CacheEntry.name == entry_id
 
 
-def _delete(session: Session, tenant: str, *meant: ColumnElement[bool]) -> int:
-    """Delete entries of the tenant; their vectors go with them by reference."""
+def delete_entries(session: Session, tenant: str, *meant: ColumnElement[bool]) -> int:
+    """Delete the tenant's entries that are meant; their vectors go with them by reference."""
     found = delete(CacheEntry).where(CacheEntry.tenant_id == tenant, *meant)
     done = cast(
         "CursorResult[Any]", session.execute(found.execution_options(synchronize_session=False))

@@ -182,7 +182,7 @@ def test_steps_appear_while_the_draft_is_made_and_the_outcome_replaces_them(
             session, customer, external_id="T-live", subject="Live", body="Is anybody there?"
         )
         session.flush()
-        setup = Setup(policies.live(session, tenant.id), {}, None)  # type: ignore[arg-type]
+        setup = Setup(tenant.id, policies.live(session, tenant.id), {}, None)  # type: ignore[arg-type]
         begun = suggestions.begin(session, Caller(tenant.id, "test"), ticket, setup)
     page.goto(f"/tickets/{ticket.id}")
     drafting = page.get_by_role("region", name="Drafting")
