@@ -11,6 +11,8 @@ from sqlalchemy.orm import Session
 
 from cascade.cache import Asked, Counts, Entry, Hit, Vector, Which
 from cascade.scopes import Scope
+from webapp import audit
+from webapp.audit import Caller
 from webapp.cache_search import END_MOVED, PostgresSearch, Search, SqliteSearch
 from webapp.db import Database
 from webapp.models import CacheEntry
@@ -175,6 +177,33 @@ def erase(session: Session, tenant: str, which: Which) -> int:
 
 def _named(tenant: str, entry_id: str) -> tuple[ColumnElement[bool], ...]:
     return CacheEntry.tenant_id == tenant, CacheEntry.name == entry_id
+
+
+def erase_recorded(session: Session, caller: Caller, which: Which) -> int:
+    """Delete what a person says, with an audit entry; how many entries there were."""
+    count = erase(session, caller.tenant_id, which)
+    about = [name for name, value in vars(which).items() if value is not None]
+    subject = which.entry or which.customer or which.segment or which.knowledge or "outdated"
+    audit.record(
+        session,
+        caller.tenant_id,
+        caller.actor,
+        "cache.erased",
+        subject,
+        by=", ".join(about),
+        entries=count,
+    )
+    return count
+
+
+def pin_recorded(database: Database, caller: Caller, entry_id: str, pinned: bool) -> bool:
+    """Pin or unpin an entry, with an audit entry; whether there was one."""
+    if not DatabaseStore(database).pin(caller.tenant_id, entry_id, pinned):
+        return False
+    action = "cache.pinned" if pinned else "cache.unpinned"
+    with database.write() as session:
+        audit.record(session, caller.tenant_id, caller.actor, action, entry_id)
+    return True
 
 
 def delete_entries(session: Session, tenant: str, *meant: ColumnElement[bool]) -> int:

@@ -16,6 +16,7 @@ from apiflask import APIFlask
 from flask.testing import FlaskClient
 from numpy.typing import NDArray
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from scoring.examples import Pair
@@ -225,11 +226,17 @@ def add_tenant(database: Database) -> tuple[str, str]:
             )
         for segment in SEGMENTS:
             for number in range(1, 8):
-                features = {"membership": segment, "difficult": False}
-                name = f"{segment}-{number}"
-                customers.put(session, row.id, name, segment=segment, features=features)
+                put_customer(session, row.id, f"{segment}-{number}", segment)
         knowledge.put_passage(session, row.id, "p-1", title="Cancelling", body=PASSAGE)
         return row.id, access.create_api_key(session, row.id, "test")
+
+
+def put_customer(
+    session: Session, tenant: str, name: str, segment: str, *, difficult: bool = False
+) -> None:
+    """Add a customer; nothing suits one who is difficult."""
+    features: dict[str, str | bool] = {"membership": segment, "difficult": difficult}
+    customers.put(session, tenant, name, segment=segment, features=features)
 
 
 def publish(shop: CacheShop, policy: Any) -> None:

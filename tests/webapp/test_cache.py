@@ -1,12 +1,16 @@
 """Answers given before, in the service: who gets them again, who does not, and what ends them."""
 
 import logging
+import re
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import delete, select
 
 from cascade import Policy, Tier
@@ -18,11 +22,14 @@ from tests.webapp.cache_shop import (
     QUESTION,
     YES,
     CacheShop,
+    completion,
     open_shop,
     post,
     publish,
+    put_customer,
 )
 from webapp import customers, knowledge, models
+from webapp.cli import main
 from webapp.db import Database
 
 ASK_HOURS = "When are your opening hours?"
@@ -86,8 +93,7 @@ def test_what_is_kept_for_everybody_is_still_scored_for_each(shop: CacheShop) ->
     assert shop.scopes() == {HOURS: "public"}
     assert shop.ask("guest-1", ASK_HOURS)["source"] == "cache"
     with shop.database.write() as session:
-        features = {"membership": "guest", "difficult": True}
-        customers.put(session, shop.tenant, "guest-2", segment="guest", features=features)
+        put_customer(session, shop.tenant, "guest-2", "guest", difficult=True)
     refused = shop.ask("guest-2", ASK_HOURS)
     assert refused["status"] == "escalated"
     first = refused["steps"][0]
@@ -175,8 +181,7 @@ def test_a_heavily_edited_answer_leaves_and_the_new_one_is_kept(shop: CacheShop)
 def test_an_admins_correction_is_kept_and_takes_nothing_from_others(shop: CacheShop) -> None:
     shop.ask("gold-1", ASK_HOURS)
     with shop.database.write() as session:
-        features = {"membership": "guest", "difficult": True}
-        customers.put(session, shop.tenant, "guest-2", segment="guest", features=features)
+        put_customer(session, shop.tenant, "guest-2", "guest", difficult=True)
     made = shop.ask("guest-2", ASK_HOURS)
     with shop.database.read() as session:
         escalation = session.scalars(
@@ -217,13 +222,9 @@ def test_what_cannot_be_remembered_is_logged_and_loses_nothing(
 
 
 def test_many_who_ask_the_same_at_once_are_one_call(shop: CacheShop) -> None:
-    def slowly(handler: object) -> None:
-        import time
-
-        from tests.webapp.cache_shop import completion
-
+    def slowly(handler: BaseHTTPRequestHandler) -> None:
         time.sleep(0.7)
-        completion(handler, shop.upstream.received[-1].body)  # type: ignore[arg-type]
+        completion(handler, shop.upstream.received[-1].body)
 
     shop.upstream.script[:] = [slowly]
     with ThreadPoolExecutor(4) as many:
@@ -234,3 +235,93 @@ def test_many_who_ask_the_same_at_once_are_one_call(shop: CacheShop) -> None:
     notes = sorted(str(each["steps"][2]["note"]) for each in made)
     assert notes == ["None", *["the answer of the same request, made at the same time"] * 3]
     assert len(shop.entries()) == 1
+
+
+def test_erasing_by_hand_is_for_admins_and_leaves_its_trace(shop: CacheShop) -> None:
+    shop.ask("gold-1")
+    shop.ask("guest-1")
+    shop.ask("gold-2", ASK_HOURS)
+    admin = shop.signed_in("admin")
+    assert "3 answers kept" in admin.get("/cache").text
+    (found,) = [each for each in shop.entries() if each.answer == YES]
+    post(admin, f"/cache/{found.name}/pin", page="/cache", pinned="1")
+    assert [each.answer for each in shop.entries() if each.pinned] == [YES]
+    post(admin, f"/cache/{found.name}/pin", page="/cache", pinned="0")
+    assert not any(each.pinned for each in shop.entries())
+    assert "gone" in post(admin, "/cache/nothing/pin", page="/cache", pinned="1").text
+    assert "1 answer erased" in post(admin, "/cache/erase", page="/cache", entry=found.name).text
+    assert sorted(shop.scopes()) == [NO, HOURS]
+    post(admin, "/cache/erase", page="/cache", segment="guest")
+    assert list(shop.scopes()) == [HOURS]
+    assert "Nothing was erased" in post(admin, "/cache/erase", page="/cache").text
+    change_passage(shop, "Something else.")
+    page = admin.get("/cache").text
+    assert "of earlier knowledge" in page
+    version = re.search(r'name="other_knowledge" value="(\w+)"', page)
+    assert version
+    post(admin, "/cache/erase", page="/cache", other_knowledge=version[1])
+    assert shop.entries() == []
+    with shop.database.read() as session:
+        audited = select(models.AuditEntry).where(models.AuditEntry.action == "cache.erased")
+        rows = session.scalars(audited.order_by(models.AuditEntry.created_at)).all()
+    assert [row.detail["by"] for row in rows] == ["entry", "segment", "other_knowledge"]
+    assert {row.actor for row in rows} == {"user:admin@t.example"}
+
+
+def test_the_page_is_closed_to_agents_and_forms_need_their_token(shop: CacheShop) -> None:
+    shop.ask("gold-1")
+    agent, admin = shop.signed_in("agent"), shop.signed_in("admin")
+    assert agent.get("/cache").status_code == 403
+    assert post(agent, "/cache/erase", page="/tickets", customer="gold-1").status_code == 403
+    assert admin.post("/cache/erase", data={"customer": "gold-1"}).status_code == 400
+    assert len(shop.entries()) == 1
+
+
+def test_the_page_says_what_the_cache_is_worth(shop: CacheShop) -> None:
+    shop.ask("gold-1")
+    hits = [shop.ask(f"gold-{number}") for number in (2, 3, 4)]
+    shop.judge(hits[0], "accepted")
+    shop.judge(hits[1], "accepted")
+    shop.judge(hits[2], "dismissed", reason="Wrong for this customer")
+    shop.ask("gold-5", "Do you give money back? <b>100% of it</b>")
+    page = shop.signed_in("admin").get("/cache").text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "60 % (3 of 5 drafts)" in page
+    assert "1 of 3 judged" in page
+    assert "0.8 % to 90.5 %" in page
+    assert "$0.0096" in page
+    assert "&lt;b&gt;100% of it" in page
+    admin = shop.signed_in("admin")
+    assert "100% of it" in admin.get("/cache?q=100%25+of").text
+    assert "Nothing here has that text" in admin.get("/cache?q=100_").text
+
+
+def test_the_command_lists_pins_and_erases(
+    shop: CacheShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = shop.database.engine.url.render_as_string(hide_password=False)
+    monkeypatch.setenv("FRUGALDESK_DATABASE_URL", url)
+    shop.ask("gold-1")
+    shop.ask("guest-1")
+    shop.ask("gold-2", ASK_HOURS)
+    name = next(each.name for each in shop.entries() if each.answer == YES)
+    listed = run("list", "--search", "call the parcel")
+    assert name in listed
+    assert "segment   gold-1 (gold)  0" in listed
+    assert len(run("list").splitlines()) == 3
+    assert run("pin", name) == f"{name} is pinned\n"
+    assert run("pin", name, "--off") == f"{name} is no longer pinned\n"
+    assert "no entry 'x' here" in run("pin", "x", code=2)
+    assert "nothing says which" in run("delete", code=2)
+    assert run("delete", "--customer", "guest-1") == "1 erased\n"
+    assert run("delete", "--version", "other") == "0 erased\n"
+    assert run("delete", "--segment", "gold", "--entry", name) == "1 erased\n"
+    assert list(shop.scopes()) == [HOURS]
+    version = shop.entries()[0].knowledge
+    assert run("delete", "--version", version) == "1 erased\n"
+    assert run("list") == "nothing is kept here\n"
+
+
+def run(command: str, *arguments: str, code: int = 0) -> str:
+    done = CliRunner().invoke(main, ["cache", command, "--tenant", "t", *arguments])
+    assert done.exit_code == code, done.output
+    return done.output
