@@ -1,7 +1,9 @@
 """A tenant's written knowledge: macros to answer with, policy passages to answer from."""
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime
 from threading import Lock
 from typing import TextIO, TypeVar
@@ -26,9 +28,13 @@ Stamp = tuple[int, datetime | None, int, datetime | None]
 
 @dataclass(frozen=True)
 class Knowledge:
-    """What one tenant's tickets can be answered from, embedded once."""
+    """What one tenant's tickets can be answered from, embedded once.
+
+    `version` is the same for the same macros and passages, whenever and wherever they are read.
+    """
 
     stamp: Stamp
+    version: str
     macros: Macros
     passages: tuple[Passage, ...]
     vectors: NDArray[np.float32]
@@ -61,10 +67,13 @@ class Library:
             return known
 
     def _read(self, session: Session, tenant_id: str, stamp: Stamp) -> Knowledge:
-        macros = session.scalars(
-            select(models.Macro)
-            .where(models.Macro.tenant_id == tenant_id)
-            .order_by(models.Macro.external_id)
+        macros = tuple(
+            Macro(row.external_id, row.title, tuple(row.questions), row.body)
+            for row in session.scalars(
+                select(models.Macro)
+                .where(models.Macro.tenant_id == tenant_id)
+                .order_by(models.Macro.external_id)
+            )
         )
         passages = tuple(
             Passage(row.external_id, row.title, row.body)
@@ -76,17 +85,18 @@ class Library:
         )
         return Knowledge(
             stamp=stamp,
-            macros=Macros(
-                [
-                    Macro(row.external_id, row.title, tuple(row.questions), row.body)
-                    for row in macros
-                ],
-                self._embed,
-            ),
+            version=version_of(macros, passages),
+            macros=Macros(macros, self._embed),
             passages=passages,
             vectors=self._embed([f"{each.title}. {each.body}" for each in passages]),
             embed=self._embed,
         )
+
+
+def version_of(macros: Sequence[Macro], passages: Sequence[Passage]) -> str:
+    """Return what changes with any word of the knowledge, and with nothing else."""
+    content = [[astuple(each) for each in macros], [astuple(each) for each in passages]]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
 def put_macro(
