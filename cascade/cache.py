@@ -30,8 +30,11 @@ Embed = Callable[[Sequence[str]], NDArray[Any]]
 NEAREST = 8
 """How many of the nearest entries are looked at: guards may refuse the first of them."""
 
-MIN_SIMILARITY = 0.7
-"""The least cosine of two questions that may have one answer; the scorer judges the rest."""
+MIN_SIMILARITY = 0.75
+"""The least cosine of two questions that may have one answer; the scorer judges the rest.
+
+Of 600 questions of the demo shop 48% have one of the same topic so near, 6% one of another topic.
+"""
 
 LIFETIME = timedelta(days=30)
 MOST_ENTRIES = 20_000

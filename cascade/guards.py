@@ -17,6 +17,9 @@ WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 REMEMBERED = 4096
 """Of how many questions the reading is remembered: the asker's is compared with every hit."""
 
+MOST_CHARACTERS = 2000
+"""A longer question is not compared: no answer to it is worth a second look."""
+
 NEGATIONS = frozenset(
     "not no never without cannot cant dont doesnt didnt wont isnt wasnt arent werent hasnt havent "
     "hadnt couldnt wouldnt shouldnt mustnt neednt aint nor neither none nobody nothing nowhere "
@@ -53,7 +56,7 @@ TENS = {
     )
 }
 FACTORS = {"hundred": 100, "thousand": 1000, "million": 1_000_000}
-SPOKEN = {"dozen": 12, "couple": 2, "twice": 2, "both": 2, "half": 0.5, "once": 1, "thrice": 3}
+SPOKEN = {"dozen": 12, "couple": 2, "twice": 2, "both": 2, "half": 0.5, "thrice": 3}
 ORDINALS = {
     name: number
     for number, name in enumerate(
@@ -128,6 +131,8 @@ def differs(one: str, other: str) -> str | None:
     """
     if " ".join(one.split()).casefold() == " ".join(other.split()).casefold():
         return None
+    if max(len(one), len(other)) > MOST_CHARACTERS:
+        return "one is too long to be compared"
     first, second = Reading.of(one), Reading.of(other)
     return next((reason for reason, apart in GUARDS if apart(first, second)), None)
 

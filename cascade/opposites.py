@@ -43,8 +43,8 @@ OPPOSITES: tuple[tuple[str, ...], ...] = (
     (r"borrow\w*", r"lend\w*|lent"),
     (r"deposit\w*|top(?:ping)? up", r"withdraw\w*|withdrew|cash(?:ing)? out"),
     (
-        r"charg(?:e|es|ed|ing)|pay(?:s|ing)?|paid|bill(?:ed|s)?",
-        r"refund\w*|reimburs\w+",
+        r"charg(?:e|es|ed|ing)|(?:pay(?:s|ing)?|paid)(?! (?:me |us |it )?back)|bill(?:ed|s)?",
+        r"refund\w*|reimburs\w+|(?:pay(?:s|ing)?|paid) (?:me |us |it )?back",
     ),
     (r"return(?:s|ed|ing)?|send(?:ing)? back", r"keep(?:s|ing)?|kept"),
     (r"refund\w*|money back", r"exchang\w+|replac\w+|swap\w*", r"repair\w*"),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from cascade.guards import dates_in, identifiers_in, numbers_in, stem
+from cascade.guards import MOST_CHARACTERS, dates_in, identifiers_in, numbers_in, stem
 from cascade.redaction import redact
 from scoring.customer import Customer, Feature
 
@@ -133,6 +133,7 @@ def names_segment(told: Told, segment: str) -> bool:
 def _findings(told: Told, customer: Customer) -> Iterable[tuple[str, bool]]:
     """Each kind of personal data and whether it is there, the cheapest to find first."""
     both = f"{told.question}\n{told.answer}"
+    yield "is too long to be looked through", len(both) > MOST_CHARACTERS
     yield "holds an address, phone or account number", redact(both) != both
     yield (
         "holds an order, product or other long number",

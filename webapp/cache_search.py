@@ -49,6 +49,8 @@ END_MOVED = text(
     "UPDATE cache_vectors SET expires_at = :end WHERE tenant_id = :tenant AND entry_id = :id"
 )
 
+TURN = text("SELECT pg_advisory_xact_lock(hashtextextended(:turn, 0))")
+
 LIVE = "tenant_id = :tenant AND knowledge = :knowledge AND expires_at > :now"
 OWN = f"{LIVE} AND scope = 'customer' AND customer = :customer"
 SHARED = (

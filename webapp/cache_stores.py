@@ -6,14 +6,13 @@ from typing import Any, cast
 
 from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.engine import CursorResult
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from cascade.cache import Asked, Counts, Entry, Hit, Vector, Which
 from cascade.scopes import Scope
 from webapp import audit
 from webapp.audit import Caller
-from webapp.cache_search import END_MOVED, PostgresSearch, Search, SqliteSearch
+from webapp.cache_search import END_MOVED, TURN, PostgresSearch, Search, SqliteSearch
 from webapp.db import Database
 from webapp.models import CacheEntry
 
@@ -61,11 +60,35 @@ class DatabaseStore:
 
     def put(self, entry: Entry, vector: Vector) -> None:
         """Add an entry, in the place of the tenant's entry of that id if there is one."""
-        try:
-            self._put(entry, vector)
-        except IntegrityError:
-            # Another process put the same entry between our deletion and our addition.
-            self._put(entry, vector)
+        row = CacheEntry(
+            tenant_id=entry.tenant,
+            name=entry.id,
+            scope=entry.scope,
+            customer=entry.customer,
+            segment=entry.segment,
+            knowledge=entry.knowledge,
+            question=entry.question,
+            answer=entry.answer,
+            expires_at=entry.expires_at,
+            pinned=entry.pinned,
+            used_at=entry.made_at,
+            created_at=entry.made_at,
+        )
+        with self._database.write() as session:
+            delete_entries(session, entry.tenant, CacheEntry.name == entry.id)
+            session.add(row)
+            session.flush()
+            parameters = {
+                "tenant": entry.tenant,
+                "id": row.id,
+                "scope": entry.scope,
+                "customer": entry.customer,
+                "segment": entry.segment,
+                "knowledge": entry.knowledge,
+                "end": _end(entry),
+                "vector": self._search.written(vector),
+            }
+            session.execute(self._search.added, parameters)
 
     def get(self, tenant: str, entry_id: str) -> Entry | None:
         """The tenant's entry of that id, or None."""
@@ -129,36 +152,14 @@ class DatabaseStore:
             pinned=sum(n for _, pinned, n in rows if pinned),
         )
 
-    def _put(self, entry: Entry, vector: Vector) -> None:
-        row = CacheEntry(
-            tenant_id=entry.tenant,
-            name=entry.id,
-            scope=entry.scope,
-            customer=entry.customer,
-            segment=entry.segment,
-            knowledge=entry.knowledge,
-            question=entry.question,
-            answer=entry.answer,
-            expires_at=entry.expires_at,
-            pinned=entry.pinned,
-            used_at=entry.made_at,
-            created_at=entry.made_at,
-        )
-        with self._database.write() as session:
-            delete_entries(session, entry.tenant, CacheEntry.name == entry.id)
-            session.add(row)
-            session.flush()
-            parameters = {
-                "tenant": entry.tenant,
-                "id": row.id,
-                "scope": entry.scope,
-                "customer": entry.customer,
-                "segment": entry.segment,
-                "knowledge": entry.knowledge,
-                "end": _end(entry),
-                "vector": self._search.written(vector),
-            }
-            session.execute(self._search.added, parameters)
+
+def _take_turn(session: Session, tenant: str) -> None:
+    """Let one writer at a time add or delete a tenant's entries, so that none waits for another's.
+
+    SQLite has one writer anyway.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(TURN, {"turn": f"cache of {tenant}"})
 
 
 def erase(session: Session, tenant: str, which: Which) -> int:
@@ -208,6 +209,7 @@ def pin_recorded(database: Database, caller: Caller, entry_id: str, pinned: bool
 
 def delete_entries(session: Session, tenant: str, *meant: ColumnElement[bool]) -> int:
     """Delete the tenant's entries that are meant; their vectors go with them by reference."""
+    _take_turn(session, tenant)
     found = delete(CacheEntry).where(CacheEntry.tenant_id == tenant, *meant)
     done = cast(
         "CursorResult[Any]", session.execute(found.execution_options(synchronize_session=False))

@@ -30,7 +30,8 @@ Stamp = tuple[int, datetime | None, int, datetime | None]
 class Knowledge:
     """What one tenant's tickets can be answered from, embedded once.
 
-    `version` names all that answers rest on: every macro, every passage, and the encoder.
+    `version` names all that answers rest on: every macro, every passage, and the encoder. It is the
+    same for the same ones, whenever and wherever they are read.
     """
 
     stamp: Stamp
@@ -87,7 +88,7 @@ class Library:
         )
         return Knowledge(
             stamp=stamp,
-            version=_version(self._encoder, macros, passages),
+            version=version_of(self._encoder, macros, passages),
             macros=Macros(macros, self._embed),
             passages=passages,
             vectors=self._embed([f"{each.title}. {each.body}" for each in passages]),
@@ -95,7 +96,7 @@ class Library:
         )
 
 
-def _version(encoder: str, macros: Sequence[Macro], passages: Sequence[Passage]) -> str:
+def version_of(encoder: str, macros: Sequence[Macro], passages: Sequence[Passage]) -> str:
     """Return a digest that another text, name or encoder changes, and the order of rows does not.
 
     Databases sort ids each in their own way.

@@ -139,3 +139,7 @@ def test_the_scorer_is_not_asked_about_what_is_personal_anyway() -> None:
         place(told, ANN, others=OTHERS, holds_for=never, threshold_for=lambda _: 0.8).scope
         == "customer"
     )
+
+
+def test_what_is_too_long_to_be_looked_through_stays_with_its_customer() -> None:
+    assert placed("Yes. " * 500).scope == "customer"

@@ -1,6 +1,7 @@
 """The cache in both databases: agrees with the reference, leaks nothing, forgets on demand."""
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from random import Random
@@ -8,6 +9,7 @@ from random import Random
 import numpy as np
 import pytest
 from sqlalchemy import delete, func, select, text
+from sqlalchemy.exc import IntegrityError
 
 from cascade.cache import Asked, Counts, Entry, Hit, Vector, Which
 from cascade.memory_store import MemoryStore
@@ -16,6 +18,7 @@ from webapp import models
 from webapp.cache_search import FEW
 from webapp.cache_stores import DatabaseStore
 from webapp.db import Database
+from webapp.knowledge import Library, put_passage
 
 TENANTS = ("t-1", "t-2", "t-3")
 SAME = 1e-5
@@ -242,3 +245,37 @@ def test_nobody_without_a_segment_sees_what_is_for_one(store: DatabaseStore) -> 
     assert ids(store, asked(unit(1), segment=None)) == []
     assert ids(store, asked(unit(1), segment="silver")) == []
     assert ids(store, asked(unit(1), customer="c-2")) == ["e-1"]
+
+
+def test_many_threads_put_and_look_up_at_once(store: DatabaseStore, database: Database) -> None:
+    def work(number: int) -> int:
+        store.put(entry(number % 3), unit(number % 3))
+        store.touch("t-1", "e-1", START + timedelta(seconds=number))
+        return len(store.nearest(asked(unit(1)), most=8))
+
+    with ThreadPoolExecutor(6) as pool:
+        seen = list(pool.map(work, range(48)))
+    assert all(1 <= each <= 3 for each in seen)
+    assert store.counts("t-1").total == 3
+    assert set(vectors_left(database)) == {3}
+
+
+def test_a_reader_sees_an_entry_whole_or_not_at_all(
+    store: DatabaseStore, database: Database
+) -> None:
+    with pytest.raises(IntegrityError):
+        store.put(entry(customer="nobody"), unit(1))
+    assert store.get("t-1", "e-1") is None
+    assert set(vectors_left(database)) == {0}
+
+
+def test_knowledge_has_a_version_that_changes_with_every_word(database: Database) -> None:
+    populate(database, World(TENANTS))
+    library = Library(lambda texts: np.ones((len(texts), 3), dtype=np.float32), "encoder")
+    versions = []
+    for tenant, body in (("t-1", "Yes."), ("t-1", "No."), ("t-1", "Yes."), ("t-2", "Yes.")):
+        with database.write() as session:
+            put_passage(session, tenant, "p-1", title="Returns", body=body)
+        with database.read() as session:
+            versions.append(library.of(session, tenant).version)
+    assert versions[0] == versions[2] == versions[3] != versions[1]
