@@ -1,6 +1,7 @@
 """A ticket macros cannot answer, with an OpenAI-compatible server on loopback, and without."""
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from decimal import Decimal
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.cascade.loopback import Loopback, json_reply
-from tests.conftest import Service, serving
+from tests.conftest import Service, run_frugaldesk, serving
 
 PICKUP = {
     "external_id": "T-2001",
@@ -47,18 +48,24 @@ def upstream() -> Iterator[Loopback]:
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def service(
+def environment(
     request: pytest.FixtureRequest,
     demo_var: Path,
     upstream: Loopback,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Service]:
-    """The demo with one model behind HTTP, on either database, scored by the same adapters."""
+) -> dict[str, str]:
+    """What the service is told: one model behind HTTP, either database, the demo's adapters."""
     var = tmp_path_factory.mktemp(f"llm-{request.param}")
-    environment = with_model(var, demo_var, upstream)
+    told = {"FRUGALDESK_VAR": str(var), **with_model(var, demo_var, upstream)}
     if request.param == "postgresql":
-        environment["FRUGALDESK_DATABASE_URL"] = request.getfixturevalue("postgres_url")
-    with serving(var, **environment) as running:
+        told["FRUGALDESK_DATABASE_URL"] = request.getfixturevalue("postgres_url")
+    return told
+
+
+@pytest.fixture(scope="module")
+def service(environment: dict[str, str]) -> Iterator[Service]:
+    """The demo with one model behind HTTP, on either database, scored by the same adapters."""
+    with serving(Path(environment["FRUGALDESK_VAR"]), **environment) as running:
         yield running
 
 
@@ -73,9 +80,9 @@ def with_model(var: Path, demo_var: Path, upstream: Loopback) -> dict[str, str]:
     }
 
 
-def ask(service: Service, ticket: dict[str, str]) -> dict[str, Any]:
+def ask(service: Service, ticket: dict[str, str], customer: str = ENTITLED) -> dict[str, Any]:
     with service.client() as api:
-        body = {"ticket": ticket, "customer": {"external_id": ENTITLED}}
+        body = {"ticket": ticket, "customer": {"external_id": customer}}
         answer = api.post("/api/v1/suggestions", json=body)
     assert answer.status_code == 201, answer.text
     made: dict[str, Any] = answer.json()
@@ -85,7 +92,7 @@ def ask(service: Service, ticket: dict[str, str]) -> dict[str, Any]:
 def test_macros_alone_escalate_the_ticket(live_service: Service) -> None:
     made = ask(live_service, PICKUP)
     assert made["status"] == "escalated"
-    assert [step["source"] for step in made["steps"]] == ["macro"]
+    assert [step["source"] for step in made["steps"]] == ["cache", "macro"]
 
 
 def test_the_model_answers_it_with_tokens_and_cost_recorded(
@@ -94,8 +101,8 @@ def test_the_model_answers_it_with_tokens_and_cost_recorded(
     made = ask(service, PICKUP)
     assert made["status"] == "suggested", made
     assert made["answer"] == GRANTED
-    assert (made["source"], made["model"], made["tier"]) == ("llm", "loopback-model", 1)
-    step = made["steps"][1]
+    assert (made["source"], made["model"], made["tier"]) == ("llm", "loopback-model", 2)
+    step = made["steps"][2]
     assert (step["input_tokens"], step["cached_input_tokens"], step["output_tokens"]) == (
         1000,
         400,
@@ -115,6 +122,56 @@ def test_no_personal_data_leaves_for_the_model(service: Service, upstream: Loopb
     assert "pickup" in sent.lower()
 
 
+def test_its_answer_is_scored_again_for_who_asks_next_until_the_policy_changes(
+    service: Service, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """With the demo's own adapters: right for gold customers in the EU, wrong for guests."""
+    ticket = {**PICKUP, "external_id": "T-2003", "body": PICKUP["body"].replace("Three", "Four")}
+    add_neighbours(service)
+    first = ask(service, ticket, "j-gold-0")
+    assert (first["status"], first["source"]) == ("suggested", "llm")
+    give_up = time.monotonic() + 60
+    # Storing comes after the answer; until then the model is asked.
+    while ask(service, ticket, "j-gold-0")["source"] != "cache" and time.monotonic() < give_up:
+        time.sleep(0.2)
+    again = ask(service, ticket, "j-gold-1")
+    assert (again["source"], again["tier"], again["answer"]) == ("cache", 0, GRANTED)
+    assert again["score"] >= again["threshold"]
+    assert again["adapter"].startswith(("gold@", "shared@"))
+    assert ask(service, ticket, "j-gold-2")["source"] == "cache"
+    guest = ask(service, ticket, "j-guest-1")
+    assert guest["status"] == "escalated"
+    assert not guest["steps"][0]["accepted"]
+
+    changed = {"id": "closed", "title": "Closed days", "body": "We are closed on public holidays."}
+    (tmp_path / "passages.jsonl").write_text(json.dumps(changed))
+    arguments = ("--tenant", "demo", "--passages", str(tmp_path / "passages.jsonl"))
+    run_frugaldesk("knowledge", "import", *arguments, **environment)
+    asked = ask(service, ticket, "j-gold-3")
+    assert (asked["source"], asked["steps"][0]["candidates"]) == ("llm", 0)
+
+
+def add_neighbours(service: Service) -> None:
+    """Add customers whose ids follow each other, so that they are asked about beside each other."""
+    ordinary = {
+        "days_since_purchase": 20,
+        "order_status": "delivered",
+        "region": "EU",
+        "order_total": 80.0,
+        "item_category": "regular",
+        "payment_method": "card",
+        "fraud_flag": False,
+        "loyalty_points": 100,
+        "lifetime_orders": 3,
+    }
+    with service.client() as api:
+        for membership in ("gold", "guest"):
+            for number in range(7):
+                body = {"segment": membership, "features": {**ordinary, "membership": membership}}
+                put = api.put(f"/api/v1/customers/j-{membership}-{number}", json=body)
+                assert put.status_code == 201, put.text
+
+
 def test_with_the_server_killed_it_escalates_with_the_reason(
     demo_var: Path, tmp_path: Path
 ) -> None:
@@ -123,11 +180,13 @@ def test_with_the_server_killed_it_escalates_with_the_reason(
         with serving(tmp_path, **with_model(tmp_path, demo_var, upstream)) as service:
             assert ask(service, PICKUP)["status"] == "suggested"
             upstreams_life.close()
-            made = ask(service, PICKUP)
+            # What was asked before could be answered from the cache.
+            other = {**PICKUP, "body": PICKUP["body"].replace("Three", "Two")}
+            made = ask(service, other)
     assert made["status"] == "escalated"
     assert "loopback-model" in made["reason"]
-    assert made["steps"][1]["error"]
-    assert made["steps"][1]["answer"] is None
+    assert made["steps"][2]["error"]
+    assert made["steps"][2]["answer"] is None
 
 
 def test_a_model_without_a_price_stops_the_service_at_start(tmp_path: Path) -> None:
