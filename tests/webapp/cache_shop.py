@@ -166,9 +166,9 @@ def completion(handler: BaseHTTPRequestHandler, body: Mapping[str, Any]) -> None
 
 @contextmanager
 def open_shop(
-    database: Database, var: Path, monkeypatch: pytest.MonkeyPatch
+    database: Database, var: Path, monkeypatch: pytest.MonkeyPatch, **told: str
 ) -> Iterator[CacheShop]:
-    """Serve a tenant with seven customers in each of three segments."""
+    """Serve a tenant with seven customers in each of three segments; `told` are more settings."""
 
     def score(_: Scorer, pairs: Sequence[Pair], champions: Mapping[str, str]) -> list[Score]:
         return [Score(right(each), "shared@1", None) for each in pairs]
@@ -193,6 +193,7 @@ def open_shop(
             "FRUGALDESK_PRICES": str(var / "prices.toml"),
             "FRUGALDESK_LLM_MODEL": "model",
             "FRUGALDESK_LLM_BASE_URL": f"{upstream.url}/v1",
+            **told,
         }
 
         def reopen() -> APIFlask:

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -235,6 +236,28 @@ def test_many_who_ask_the_same_at_once_are_one_call(shop: CacheShop) -> None:
     notes = sorted(str(each["steps"][2]["note"]) for each in made)
     assert notes == ["None", *["the answer of the same request, made at the same time"] * 3]
     assert len(shop.entries()) == 1
+
+
+def test_settings_say_for_how_long_and_how_many(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = {"FRUGALDESK_CACHE_ENTRIES": "1", "FRUGALDESK_CACHE_DAYS": "0.5"}
+    with open_shop(database, tmp_path, monkeypatch, **limits) as shop:
+        shop.ask("gold-1")
+        shop.ask("guest-1")
+        (left,) = shop.entries()
+    assert left.answer == NO
+    assert left.expires_at - left.created_at == timedelta(hours=12)
+
+
+def test_without_the_cache_nothing_is_kept(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_shop(database, tmp_path, monkeypatch, FRUGALDESK_CACHE="0") as shop:
+        made = shop.ask("gold-1")
+        assert [step["source"] for step in made["steps"]] == ["macro", "llm"]
+        shop.judge(made, "edited", final_text="Quite another thing.")
+        assert shop.entries() == []
 
 
 def test_erasing_by_hand_is_for_admins_and_leaves_its_trace(shop: CacheShop) -> None:
