@@ -61,8 +61,10 @@ def erase() -> ResponseReturnValue:
     """Erase by entry, customer or segment, or what earlier knowledge left behind."""
     given = {
         name: readable(request.form.get(name, "")).strip() or None
-        for name in ("entry", "customer", "segment", "other_knowledge")
+        for name in ("entry", "customer", "segment")
     }
+    if "outdated" in request.form:
+        given["other_knowledge"] = _knowledge()
     try:
         which = Which(**given)
     except BadCache as exc:

@@ -458,7 +458,14 @@ def test_no_page_has_an_access_problem_or_overflows(
         page.goto("/login")
         check(page)
     with visiting(browser, live_service.url, signed_in=admin, **options) as page:
-        for address in ("/docs", "/policy", "/cache", "/tickets", "/tickets?q=zzz", "/tickets/none"):
+        for address in (
+            "/docs",
+            "/policy",
+            "/cache",
+            "/tickets",
+            "/tickets?q=zzz",
+            "/tickets/none",
+        ):
             page.goto(address)
             open_details(page)
             check(page)
