@@ -46,6 +46,8 @@ def _estimates(row: models.Policy) -> dict[str, str]:
 def _drift_alarm() -> bool:
     """Whether feedback says that the live policy no longer keeps to its certificate."""
     with database().read() as rows:
+        if policies.live_version(rows, g.tenant.id) is None:
+            return False
         return alarmed(rows, g.tenant.id, policies.live_row(rows, g.tenant.id).policy)
 
 
