@@ -5,6 +5,7 @@ The scorer arrives as an argument, so importing this package loads no torch.
 
 from cascade.answering import Accepted, Escalated, Scored, Step, answer
 from cascade.breaker import Breaker
+from cascade.cache import Cache
 from cascade.chat import AnthropicMessages, OpenAIChat
 from cascade.deadline import Deadline
 from cascade.errors import CascadeError, ProviderError
@@ -22,6 +23,7 @@ __all__ = [
     "AnthropicMessages",
     "Breaker",
     "Budgets",
+    "Cache",
     "CascadeError",
     "Deadline",
     "DraftRequest",

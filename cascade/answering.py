@@ -21,9 +21,11 @@ from cascade.errors import (
 )
 from cascade.policy import Budgets, Policy, Tier
 from cascade.pricing import Price, PriceTable, Usage
-from cascade.providers import DraftRequest, Provider
+from cascade.providers import DraftRequest, Drafts, Provider
 
 logger = logging.getLogger(__name__)
+
+NONE = Drafts(())
 
 
 class Scored(Protocol):
@@ -49,7 +51,8 @@ class Step:
     `answer` is the tier's best-scored candidate; it is None unless it was scored. `score` is the
     chance that it is right: the scorer's, by the tier's calibration. `cost` is in US dollars, and
     `cost_estimated` says that a part of it is an upper bound. `error` says why the tier gave no
-    answer, or is None.
+    answer, or is None. `note` says what the tier itself left out. `origin` names the stored answer
+    that `answer` is, where it is one.
     """
 
     tier: int
@@ -66,6 +69,8 @@ class Step:
     usage: Usage | None
     error: str | None
     candidates: int
+    note: str | None = None
+    origin: str | None = None
 
 
 @dataclass(frozen=True)
@@ -133,8 +138,8 @@ def answer(
         step = _untried(place, tier, tier.threshold_for(request.customer.segment))
         try:
             tariff = run.allowed(tier, _total(steps))
-            step, texts = run.drafted(step, tariff)
-            step = run.judged(step, tier, texts)
+            step, drafts = run.drafted(step, tariff)
+            step = run.judged(step, tier, drafts)
         except ScorerFailed as exc:
             step, scorer_works = replace(step, error=_first_line(exc)), False
         except CascadeError as exc:
@@ -169,7 +174,9 @@ class _Tariff:
 
     def charge(self, usage: Usage | None, lost_calls: int) -> tuple[Decimal, bool]:
         """The cost, and whether calls of unknown usage are in it at the upper bound."""
-        known = self.price.cost(usage) if self.price and usage else Decimal(0)
+        # Where no token was used nothing was called, so not even a fixed fee is due.
+        called = usage is not None and usage != Usage(0, 0)
+        known = self.price.cost(usage) if self.price and usage and called else Decimal(0)
         unknown = lost_calls * self.worst
         return known + unknown, unknown > 0
 
@@ -198,23 +205,25 @@ class _Run:
             _check_budget("the segment today", limit, self.spent_today() + spent, tariff.most)
         return tariff
 
-    def drafted(self, step: Step, tariff: _Tariff) -> tuple[Step, tuple[str, ...]]:
+    def drafted(self, step: Step, tariff: _Tariff) -> tuple[Step, Drafts]:
         """The step with its bill, and the candidates to be scored."""
         provider = self.providers[step.model]
         try:
             drafts = provider.draft(self.request, deadline=self.deadline)
         except ProviderError as exc:
-            return _billed(step, tariff, exc.usage, exc.lost_calls, error=_first_line(exc)), ()
+            return _billed(step, tariff, exc.usage, exc.lost_calls, error=_first_line(exc)), NONE
         except Exception as exc:
             # A fault of the provider's own code costs this tier, not the ticket.
             error = _fault(f"provider {step.model}", exc)
-            return _billed(step, tariff, None, 1, error=error), ()
+            return _billed(step, tariff, None, 1, error=error), NONE
         lost = drafts.lost_calls + (drafts.usage is None)
-        texts = tuple(text for text in drafts.texts if text.strip())
-        return _billed(step, tariff, drafts.usage, lost, candidates=len(texts)), texts
+        drafts = _with_text(drafts)
+        step = _billed(step, tariff, drafts.usage, lost, candidates=len(drafts.texts))
+        return replace(step, note=drafts.note), drafts
 
-    def judged(self, step: Step, tier: Tier, texts: tuple[str, ...]) -> Step:
+    def judged(self, step: Step, tier: Tier, drafts: Drafts) -> Step:
         """The step with its best-scored candidate, accepted or not."""
+        texts = drafts.texts
         if not texts:
             return step
         scores = self._scores(texts)
@@ -226,6 +235,7 @@ class _Run:
             score=chance,
             adapter=scores[place].adapter,
             accepted=chance >= step.threshold,
+            origin=drafts.origins[place] if drafts.origins else None,
         )
 
     def _provider(self, tier: Tier) -> Provider:
@@ -260,6 +270,16 @@ class _Run:
         if bad is not None:
             raise ScorerFailed(f"scorer: a score of {bad}; expected a number in [0, 1]")
         return scores
+
+
+def _with_text(drafts: Drafts) -> Drafts:
+    """The drafts without empty ones, each text still beside its origin."""
+    kept = [place for place, text in enumerate(drafts.texts) if text.strip()]
+    return replace(
+        drafts,
+        texts=tuple(drafts.texts[place] for place in kept),
+        origins=tuple(drafts.origins[place] for place in kept) if drafts.origins else (),
+    )
 
 
 def _untried(place: int, tier: Tier, threshold: float) -> Step:
@@ -319,7 +339,9 @@ def _reason(steps: Sequence[Step], best: Step | None) -> str:
         return "; ".join([f"no answer reached its threshold: {missed}", *failures])
     if len(failures) == len(steps):
         return f"every tier failed: {'; '.join(failures)}"
-    silent = [f"{step.model}: nothing to offer" for step in steps if not step.error]
+    silent = [
+        f"{step.model}: {step.note or 'nothing to offer'}" for step in steps if not step.error
+    ]
     return f"no tier gave an answer: {'; '.join(silent + failures)}"
 
 

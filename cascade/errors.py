@@ -36,6 +36,10 @@ class BadMacro(CascadeError):
     """A macro, or the way it is embedded, cannot be used as given."""
 
 
+class BadCache(CascadeError):
+    """A cached answer, a look-up or a store cannot be used as given."""
+
+
 class OverBudget(CascadeError):
     """A call may cost more than a budget has left."""
 

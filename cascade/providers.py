@@ -23,13 +23,20 @@ class Drafts:
     """Candidate answers of one provider; no texts means that it has nothing to offer.
 
     `usage` is None where the provider did not say or bills nothing. `lost_calls` counts earlier
-    attempts that may have been billed without an answer; `retries` counts all of them.
+    attempts that may have been billed without an answer; `retries` counts all of them. `note` says
+    what was left out and why. `origins` names what each text was stored as, where it was.
     """
 
     texts: tuple[str, ...]
     usage: Usage | None = None
     retries: int = 0
     lost_calls: int = 0
+    note: str | None = None
+    origins: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.origins and len(self.origins) != len(self.texts):
+            raise ValueError(f"{len(self.origins)} origins for {len(self.texts)} texts; give each")
 
 
 class Provider(Protocol):

@@ -7,6 +7,7 @@ from alembic.autogenerate.api import AutogenContext
 
 from webapp.db import Money, UtcTime
 from webapp.models import Base
+from webapp.schema import is_modelled
 
 
 def _plain_type(kind: str, item: Any, _context: AutogenContext) -> str | Literal[False]:
@@ -24,6 +25,7 @@ context.configure(
     render_as_batch=True,
     render_item=_plain_type,
     compare_type=True,
+    include_name=is_modelled,
 )
 with context.begin_transaction():
     context.run_migrations()

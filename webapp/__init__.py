@@ -37,7 +37,7 @@ def create_app(settings: Settings, *, open_desk: bool = True) -> APIFlask:
     With `open_desk=False` the caller opens it: `app.extensions["frugaldesk.desk"].open()`.
     Raises `BadSettings` and `cascade.errors.MissingPrice` before anything is served.
     """
-    from webapp import access, api, pages, panel, policy_page, problems, review
+    from webapp import access, api, cache_page, pages, panel, policy_page, problems, review
     from webapp.db import Database
     from webapp.desk import Desk
 
@@ -72,6 +72,7 @@ def create_app(settings: Settings, *, open_desk: bool = True) -> APIFlask:
         panel.blueprint,
         review.blueprint,
         policy_page.blueprint,
+        cache_page.blueprint,
     ):
         app.register_blueprint(blueprint, enable_openapi=False)
     if open_desk:

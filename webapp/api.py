@@ -12,10 +12,10 @@ from flask import g, request
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Select, and_, or_, select
 
-from webapp import audit, contracts, customers, feedback, policies, suggestions
+from webapp import audit, contracts, customers, feedback, policies, remembering, suggestions
 from webapp.access import caller_of_key, csrf
 from webapp.audit import Caller
-from webapp.context import database, desk
+from webapp.context import database, desk, runs
 from webapp.drift import drift
 from webapp.errors import Unknown
 from webapp.idempotency import idempotent
@@ -87,6 +87,7 @@ def suggest(asked: contracts.SuggestionAsked) -> Any:
         )
         begun = suggestions.begin(session, g.caller, ticket, setup)
     suggestions.run(database(), desk(), begun)
+    runs().submit(remembering.after_run, database(), desk(), begun)
     with database().read() as session:
         return suggestions.as_json(
             suggestions.find(session, g.caller.tenant_id, begun.suggestion_id)
@@ -132,7 +133,8 @@ def give_feedback(suggestion_id: str, given: contracts.FeedbackGiven) -> Any:
             reason=given.reason,
             rating=given.rating,
         )
-        return {"id": stored.id}
+    runs().submit(remembering.learn, database(), desk(), stored.id)
+    return {"id": stored.id}
 
 
 @blueprint.get("/customers")

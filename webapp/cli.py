@@ -11,6 +11,7 @@ import click
 from cascade.errors import CascadeError
 from scoring.errors import BadExamples, ScoringError
 from webapp import log_commands
+from webapp.cache_commands import cache
 from webapp.errors import WebappError
 from webapp.operating import TenantSlug, open_database, tenant_named
 from webapp.policy_commands import policies
@@ -336,6 +337,7 @@ def publish_adapters(tenant: str, adapters: Path) -> None:
 
 
 main.add_command(policies)
+main.add_command(cache)
 
 
 @main.group("knowledge")

@@ -252,6 +252,7 @@ class StepShown(BaseModel):
     cached_input_tokens: int | None
     output_tokens: int | None
     error: str | None
+    note: str | None
 
 
 class SuggestionShown(BaseModel):

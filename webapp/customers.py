@@ -61,6 +61,33 @@ def put(
         return row, False
 
 
+def sample(
+    session: Session, tenant_id: str, *, beside: scoring.Customer, of_each: int, most: int
+) -> list[scoring.Customer]:
+    """Return other customers as the scorer reads them: so many of each segment, if there are.
+
+    They are those whose ids follow the given customer's, who is none of them. Where all segments
+    together have more than `most`, only the given customer's is looked at: a part of the other
+    segments says nothing about the rest.
+    """
+    mine = Customer.tenant_id == tenant_id
+    named = select(Customer.segment).where(mine, Customer.segment.is_not(None)).distinct()
+    segments = session.scalars(named).all()
+    if of_each * len(segments) > most:
+        segments = [each for each in segments if each == beside.segment]
+    found: list[Customer] = []
+    for segment in segments:
+        members = select(Customer).where(mine, Customer.segment == segment)
+        ordered = members.order_by(Customer.external_id)
+        after = ordered.where(Customer.external_id > beside.id).limit(of_each)
+        chosen = list(session.scalars(after))
+        if len(chosen) < of_each:
+            first = ordered.where(Customer.external_id < beside.id)
+            chosen += session.scalars(first.limit(of_each - len(chosen)))
+        found += chosen
+    return [as_scored(shown(session, row)) for row in found]
+
+
 def add_history(session: Session, row: Customer, *, at: datetime | None, text: str) -> HistoryEntry:
     """Add one line to a customer's history."""
     entry = HistoryEntry(tenant_id=row.tenant_id, customer_id=row.id, at=at or utc_now(), text=text)

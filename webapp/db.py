@@ -1,5 +1,6 @@
 """The database: engine, transactions, and the column types both SQLite and PostgreSQL share."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -7,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import sqlite_vec
 from sqlalchemy import JSON, BigInteger, DateTime, Engine, create_engine, event, make_url
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection, Dialect
@@ -82,7 +84,7 @@ class Database:
 
 
 def make_engine(url: str) -> Engine:
-    """Return an engine for SQLite (WAL, foreign keys on) or PostgreSQL (through psycopg)."""
+    """Return an engine for SQLite (WAL, foreign keys, sqlite-vec) or PostgreSQL (psycopg)."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "postgresql" and parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
@@ -91,16 +93,28 @@ def make_engine(url: str) -> Engine:
     if parsed.database and parsed.database != ":memory:":
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     # Errors must not quote rows: they hold customers' text.
-    engine = create_engine(parsed, hide_parameters=True)
+    engine = create_engine(parsed, hide_parameters=True, module=_sqlite_module())
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _sqlite_module() -> Any:
+    """Return a driver that can load sqlite-vec: Python's own is often built without extensions."""
+    if hasattr(sqlite3.Connection, "enable_load_extension"):
+        return sqlite3
+    import pysqlite3
+
+    return pysqlite3
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:
     # The driver must not begin transactions on its own, or a reader that later writes would meet
     # "database is locked" at once instead of waiting its turn.
     connection.isolation_level = None
+    connection.enable_load_extension(True)
+    sqlite_vec.load(connection)
+    connection.enable_load_extension(False)
     for pragma in (
         "journal_mode=WAL",
         "foreign_keys=ON",

@@ -31,11 +31,16 @@ from cascade import (
     Usage,
     answer,
 )
+from cascade.cache import Cache, Entry
 from cascade.errors import BadPrices
+from cascade.flights import Flights, Once
 from cascade.policy import Source
+from cascade.providers import Drafts
+from cascade.scopes import Scope
 from scoring import ScoringError
 from scoring.customer import Customer
 from webapp import adapters, policies, schema
+from webapp.cache_stores import DatabaseStore
 from webapp.db import Database
 from webapp.errors import BadSettings, NotReady
 from webapp.knowledge import Knowledge, Library
@@ -55,6 +60,7 @@ TYPICAL_USAGE = Usage(input_tokens=1500, output_tokens=150)
 class Setup:
     """What one tenant's ticket meets: the live policy, adapters and knowledge at that moment."""
 
+    tenant: str
     policy: Policy
     champions: Mapping[str, str]
     knowledge: Knowledge
@@ -68,6 +74,8 @@ class Desk:
         self._database = database
         self._prices = read_prices(settings)
         self._llms = {llm.model: make_provider(llm) for llm in settings.llms}
+        self._store = DatabaseStore(database) if settings.cache else None
+        self._flights: Flights[Drafts] = Flights()
         self._opening = Lock()
         self._scorer: Scorer | None = None
         self._library: Library | None = None
@@ -76,7 +84,8 @@ class Desk:
     @property
     def sources(self) -> Mapping[str, Source]:
         """What kind of source each model is that a policy can ask here, by its name."""
-        return {"macros": "macro", **dict.fromkeys(self._llms, "llm")}
+        sources: dict[str, Source] = {"cache": "cache"} if self._store else {}
+        return {**sources, "macros": "macro", **dict.fromkeys(self._llms, "llm")}
 
     @property
     def problem(self) -> str | None:
@@ -116,7 +125,7 @@ class Desk:
         # Loading takes seconds, in which no transaction keeps other processes waiting.
         for version in sorted(served - scorer.loaded):
             scorer.load(version)
-        self._library = Library(encoder.embed)
+        self._library = Library(encoder.embed, encoder.digest)
         with self._database.read() as session:
             for tenant in tenants:
                 self._library.of(session, tenant)
@@ -124,13 +133,14 @@ class Desk:
         log.info("ready: %d adapters loaded", len(scorer.loaded))
 
     def built_in_policy(self) -> Policy:
-        """Return macros first, then every configured model, cheapest first."""
+        """Return what costs nothing first, then every configured model, cheapest first."""
         cheapest_first = sorted(
             self._llms, key=lambda model: self._prices.cost(model, TYPICAL_USAGE, utc_now())
         )
         threshold = self._settings.threshold
         return Policy(
             tiers=(
+                *((Tier("cache", "cache", threshold),) if self._store else ()),
                 Tier("macros", "macro", threshold),
                 *(Tier(model, "llm", threshold) for model in cheapest_first),
             ),
@@ -146,6 +156,7 @@ class Desk:
             raise NotReady(self._problem)
         with self._database.read() as session:
             setup = Setup(
+                tenant=tenant_id,
                 policy=policies.live(session, tenant_id),
                 champions=adapters.champions(session, tenant_id),
                 knowledge=self._library.of(session, tenant_id),
@@ -174,12 +185,11 @@ class Desk:
 
         Of a policy that mixes two ways, a ticket goes the same one each time.
         """
-        providers: dict[str, Provider] = {"macros": setup.knowledge.macros, **self._llms}
         request = DraftRequest(question, customer, setup.knowledge.passages_for(question))
         return answer(
             request,
             policy=setup.policy.for_ticket(ticket),
-            providers=providers,
+            providers=self._providers(setup),
             score=lambda answers: self.score(request, answers, setup.champions),
             prices=self._prices,
             spent_today=spent_today,
@@ -188,16 +198,64 @@ class Desk:
             on_step=on_step,
         )
 
+    def cache(self, setup: Setup) -> Cache | None:
+        """Return the tenant's answers given before under this knowledge; None where it is off."""
+        if self._store is None:
+            return None
+        knowledge = setup.knowledge
+        return Cache(self._store, knowledge.embed, tenant=setup.tenant, knowledge=knowledge.version)
+
+    def remember(
+        self, cache: Cache, entry_id: str, request: DraftRequest, text: str, scope: Scope
+    ) -> Entry:
+        """Store an answer for as long, and beside as many others, as the settings say."""
+        return cache.remember(
+            entry_id,
+            request.question,
+            text,
+            request.customer,
+            scope,
+            lifetime=self._settings.cache_lifetime,
+            limit=self._settings.cache_entries,
+        )
+
+    def _providers(self, setup: Setup) -> dict[str, Provider]:
+        providers: dict[str, Provider] = {"macros": setup.knowledge.macros}
+        cache = self.cache(setup)
+        if cache is not None:
+            providers["cache"] = cache
+        for model, llm in self._llms.items():
+            providers[model] = Once(llm, self._flights, tenant=setup.tenant)
+        return providers
+
     def score(
         self, request: DraftRequest, answers: Sequence[str], champions: Mapping[str, str]
     ) -> "list[Score]":
         """Return each answer's score for the request's question, customer and nearest passage."""
+        return self._scores(request, [(text, request.customer) for text in answers], champions)
+
+    def score_for(
+        self,
+        request: DraftRequest,
+        text: str,
+        customers: Sequence[Customer],
+        champions: Mapping[str, str],
+    ) -> "list[Score]":
+        """Return one answer's score for each of these customers, had they asked the question."""
+        return self._scores(request, [(text, customer) for customer in customers], champions)
+
+    def _scores(
+        self,
+        request: DraftRequest,
+        answers: Sequence[tuple[str, Customer]],
+        champions: Mapping[str, str],
+    ) -> "list[Score]":
         from scoring.examples import Pair
 
         if self._scorer is None:
             raise NotReady(self._problem)
         passage = request.passages[0].body if request.passages else None
-        pairs = [Pair(request.question, text, request.customer, passage) for text in answers]
+        pairs = [Pair(request.question, text, customer, passage) for text, customer in answers]
         return self._scorer.score(pairs, champions)
 
     def describe(self, tenant_id: str, customer: Customer) -> str:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from cascade.watch import Watch
@@ -72,6 +72,14 @@ def _watch(policy: Policy) -> Watch | None:
 def wrongness(session: Session, tenant_id: str, policy: str) -> list[float]:
     """Return 0 for each right and 1 for each wrong answer of a policy version, in order of arrival.
 
+    They are counted as `wrongness_where` does.
+    """
+    return wrongness_where(session, Suggestion.tenant_id == tenant_id, Suggestion.policy == policy)
+
+
+def wrongness_where(session: Session, *which: ColumnElement[bool]) -> list[float]:
+    """Return 0 for each right and 1 for each wrong answer of the suggestions that are meant.
+
     Counted are answers that the cascade accepted and a person has judged, each by the first
     verdict on it: accepted is right, dismissed is wrong unless no reply was needed, edited is wrong
     where more than `TOO_MUCH_CHANGED` of its words were changed.
@@ -84,8 +92,7 @@ def wrongness(session: Session, tenant_id: str, policy: str) -> list[float]:
             & (Feedback.suggestion_id == Suggestion.id),
         )
         .where(
-            Suggestion.tenant_id == tenant_id,
-            Suggestion.policy == policy,
+            *which,
             Suggestion.status == "suggested",
             (Feedback.action != "dismissed") | Feedback.reason.is_distinct_from(NO_REPLY_NEEDED),
         )

@@ -5,7 +5,7 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from webapp import audit, feedback
+from webapp import audit, feedback, remembering
 from webapp.audit import Caller
 from webapp.errors import Refused, Unknown
 from webapp.models import Escalation, Feedback, Suggestion, User, utc_now
@@ -128,6 +128,8 @@ def resolve(
         reason=root_cause,
     )
     session.add(correction)
+    session.flush()
+    remembering.take_back(session, suggestion, correction)
     _close(session, escalation, user, "resolved", root_cause=root_cause, note=note)
     feedback.send_reply(session, admin, suggestion, final_text)
     return correction

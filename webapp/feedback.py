@@ -3,7 +3,7 @@
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from webapp import audit
+from webapp import audit, remembering
 from webapp.audit import Caller
 from webapp.errors import Refused
 from webapp.models import Feedback, Suggestion, Ticket, utc_now
@@ -54,6 +54,7 @@ def give(
     if final_text and action != "dismissed":
         send_reply(session, caller, suggestion, final_text)
     session.flush()
+    remembering.take_back(session, suggestion, feedback)
     audit.record(session, suggestion.tenant_id, caller.actor, f"feedback.{action}", suggestion.id)
     return feedback
 

@@ -1,7 +1,9 @@
 """A tenant's written knowledge: macros to answer with, policy passages to answer from."""
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from threading import Lock
 from typing import TextIO, TypeVar
@@ -26,9 +28,14 @@ Stamp = tuple[int, datetime | None, int, datetime | None]
 
 @dataclass(frozen=True)
 class Knowledge:
-    """What one tenant's tickets can be answered from, embedded once."""
+    """What one tenant's tickets can be answered from, embedded once.
+
+    `version` names all that answers rest on: every macro, every passage, and the encoder. It is the
+    same for the same ones, whenever and wherever they are read.
+    """
 
     stamp: Stamp
+    version: str
     macros: Macros
     passages: tuple[Passage, ...]
     vectors: NDArray[np.float32]
@@ -46,8 +53,10 @@ class Knowledge:
 class Library:
     """Every tenant's knowledge, read from the database again when a row of it has changed."""
 
-    def __init__(self, embed: Embed) -> None:
+    def __init__(self, embed: Embed, encoder: str) -> None:
+        """Embed with the encoder whose digest is `encoder`."""
         self._embed = embed
+        self._encoder = encoder
         self._known: dict[str, Knowledge] = {}
         self._lock = Lock()
 
@@ -61,11 +70,14 @@ class Library:
             return known
 
     def _read(self, session: Session, tenant_id: str, stamp: Stamp) -> Knowledge:
-        macros = session.scalars(
-            select(models.Macro)
-            .where(models.Macro.tenant_id == tenant_id)
-            .order_by(models.Macro.external_id)
-        )
+        macros = [
+            Macro(row.external_id, row.title, tuple(row.questions), row.body)
+            for row in session.scalars(
+                select(models.Macro)
+                .where(models.Macro.tenant_id == tenant_id)
+                .order_by(models.Macro.external_id)
+            )
+        ]
         passages = tuple(
             Passage(row.external_id, row.title, row.body)
             for row in session.scalars(
@@ -76,17 +88,22 @@ class Library:
         )
         return Knowledge(
             stamp=stamp,
-            macros=Macros(
-                [
-                    Macro(row.external_id, row.title, tuple(row.questions), row.body)
-                    for row in macros
-                ],
-                self._embed,
-            ),
+            version=version_of(self._encoder, macros, passages),
+            macros=Macros(macros, self._embed),
             passages=passages,
             vectors=self._embed([f"{each.title}. {each.body}" for each in passages]),
             embed=self._embed,
         )
+
+
+def version_of(encoder: str, macros: Sequence[Macro], passages: Sequence[Passage]) -> str:
+    """Return a digest that another text, name or encoder changes, and the order of rows does not.
+
+    Databases sort ids each in their own way.
+    """
+    texts = sorted(json.dumps(["macro", asdict(each)]) for each in macros)
+    texts += sorted(json.dumps(["passage", asdict(each)]) for each in passages)
+    return hashlib.sha256(json.dumps([encoder, texts]).encode()).hexdigest()[:32]
 
 
 def put_macro(

@@ -289,7 +289,10 @@ class Suggestion(TenantRow):
 
 
 class SuggestionStep(TenantRow):
-    """What one tier offered, how it scored, what it cost, and what went wrong."""
+    """What one tier offered, how it scored, what it cost, and what went wrong.
+
+    `note` says what the tier left out itself; `origin` names the cached answer that it offered.
+    """
 
     __tablename__ = "suggestion_steps"
     __table_args__ = (
@@ -314,6 +317,8 @@ class SuggestionStep(TenantRow):
     cached_input_tokens: Mapped[int | None]
     output_tokens: Mapped[int | None]
     error: Mapped[str | None]
+    note: Mapped[str | None]
+    origin: Mapped[str | None] = mapped_column(String(200))
 
 
 class Feedback(TenantRow):
@@ -357,6 +362,46 @@ class Escalation(TenantRow):
     root_cause: Mapped[str | None] = mapped_column(String(64))
     note: Mapped[str | None]
     suggestion: Mapped[Suggestion] = relationship(viewonly=True)
+
+
+class CacheEntry(TenantRow):
+    """An answer given before: who may be offered it, under which knowledge, and until when.
+
+    `customer` and `segment` are whom it was made for, `name` is its id in `cascade.cache`. Its
+    vector stands in `cache_vectors`, which is no model because each database has its own type.
+    """
+
+    __tablename__ = "cache_entries"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "id"),
+        UniqueConstraint("tenant_id", "name"),
+        ForeignKeyConstraint(
+            ["tenant_id", "customer"],
+            ["customers.tenant_id", "customers.external_id"],
+            ondelete="CASCADE",
+        ),
+        _one_of("scope", "public", "segment", "customer"),
+        CheckConstraint(
+            "(scope <> 'customer' OR customer IS NOT NULL) "
+            "AND (scope <> 'segment' OR segment IS NOT NULL)",
+            name="owner",
+        ),
+        Index(None, "tenant_id", "customer"),
+        Index(None, "tenant_id", "knowledge"),
+        Index(None, "tenant_id", "expires_at"),
+        Index(None, "tenant_id", "used_at", "uses", "name"),
+    )
+    name: Mapped[str] = mapped_column(String(200))
+    scope: Mapped[str] = mapped_column(String(16))
+    customer: Mapped[str | None] = mapped_column(String(200))
+    segment: Mapped[str | None] = mapped_column(String(64))
+    knowledge: Mapped[str] = mapped_column(String(200))
+    question: Mapped[str]
+    answer: Mapped[str]
+    expires_at: Mapped[datetime]
+    pinned: Mapped[bool] = mapped_column(default=False)
+    used_at: Mapped[datetime] = mapped_column(default=utc_now)
+    uses: Mapped[int] = mapped_column(default=0)
 
 
 class IdempotencyKey(TenantRow):

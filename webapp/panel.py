@@ -31,7 +31,7 @@ from sqlalchemy.orm import Session
 
 from cascade.policy import Policy, Tier
 from cascade.text import readable
-from webapp import customers, display, feedback, models, suggestions, ticket_lists
+from webapp import customers, display, feedback, models, remembering, suggestions, ticket_lists
 from webapp.access import caller, signed_in
 from webapp.context import database, desk, runs
 from webapp.drift import NO_REPLY_NEEDED
@@ -256,7 +256,7 @@ def draft(ticket_id: UUID) -> ResponseReturnValue:
         found = _ticket(rows, str(ticket_id), lock=True)
         begun = suggestions.begin(rows, caller(), found, setup) if _wants_draft(found) else None
     if begun:
-        runs().submit(suggestions.run, database(), desk(), begun).add_done_callback(_log_failure)
+        runs().submit(remembering.run, database(), desk(), begun).add_done_callback(_log_failure)
     return _to_ticket(ticket_id)
 
 
@@ -321,7 +321,7 @@ def give_feedback(ticket_id: UUID, suggestion_id: UUID) -> ResponseReturnValue:
     try:
         with database().write() as rows:
             row = _suggestion(rows, str(ticket_id), str(suggestion_id))
-            feedback.give(
+            given = feedback.give(
                 rows, caller(), row, action=action, final_text=text or None, reason=_reason()
             )
     except Refused as exc:
@@ -329,6 +329,7 @@ def give_feedback(ticket_id: UUID, suggestion_id: UUID) -> ResponseReturnValue:
         with database().read() as rows:
             do = "refused" if text else None
             return _show(rows, _ticket(rows, str(ticket_id)), do=do, text=text), 409
+    runs().submit(remembering.learn, database(), desk(), given.id)
     flash(SAID[action], "done")
     return _to_ticket(ticket_id)
 

@@ -9,9 +9,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
 from cascade.text import readable
-from webapp import escalations
+from webapp import escalations, remembering
 from webapp.access import signed_in
-from webapp.context import database
+from webapp.context import database, desk, runs
 from webapp.errors import Refused
 from webapp.models import Escalation, Suggestion, User, utc_now
 from webapp.panel import candidate_at, history_of, holder_of
@@ -98,8 +98,8 @@ def resolve(escalation_id: UUID) -> ResponseReturnValue:
     """Send the corrected answer, close the escalation and go to the next."""
     given = _given()
 
-    def change(rows: Session, row: Escalation) -> None:
-        escalations.resolve(rows, row, g.user, **given)
+    def change(rows: Session, row: Escalation) -> str:
+        return escalations.resolve(rows, row, g.user, **given).id
 
     return _close(
         escalation_id, change, given, done="Resolved: your text is the reply, and kept as feedback."
@@ -120,19 +120,24 @@ def dismiss(escalation_id: UUID) -> ResponseReturnValue:
 
 def _close(
     escalation_id: UUID,
-    change: Callable[[Session, Escalation], object],
+    change: Callable[[Session, Escalation], str | None],
     given: dict[str, str],
     *,
     done: str,
 ) -> ResponseReturnValue:
-    """Make the closing change; where it is refused, show the page again with what was typed."""
+    """Make the closing change, and learn from the feedback it gives the id of, if it does.
+
+    Where it is refused, show the page again with what was typed.
+    """
     try:
         with database().write() as rows:
-            change(rows, _escalation(rows, escalation_id))
+            correction = change(rows, _escalation(rows, escalation_id))
     except Refused as exc:
         flash(f"Nothing was closed: {exc}.", "problem")
         with database().read() as rows:
             return _show(rows, _escalation(rows, escalation_id), given), 409
+    if correction is not None:
+        runs().submit(remembering.learn, database(), desk(), correction)
     flash(done, "done")
     return redirect(url_for("review.queue"), 303)
 

@@ -34,6 +34,14 @@ def is_current(database: Database) -> bool:
     return current(database) == ScriptDirectory.from_config(_config(None)).get_current_head()
 
 
+def is_modelled(name: str | None, kind: str, _parents: object) -> bool:
+    """Return whether a table of the database should be one of the models', for Alembic's compare.
+
+    The vectors of the cache are none: their type and index are each database's own.
+    """
+    return not (kind == "table" and (name or "").startswith(("cache_vectors", "cache_nearest")))
+
+
 def _config(connection: Connection | None) -> Config:
     config = Config()
     config.set_main_option("script_location", str(files("migrations")))

@@ -4,14 +4,15 @@ import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from webapp.errors import BadSettings
 
 LLM_PROTOCOLS = ("openai", "anthropic")
-RESERVED_MODELS = ("macros",)
-"""Policies know the knowledge base by this name."""
+RESERVED_MODELS = ("cache", "macros")
+"""Policies know the answers given before and the knowledge base by these names."""
 LONGEST_DEADLINE_S = 600
 FLAGS = {"0": False, "1": True, "false": False, "true": True, "no": False, "yes": True}
 DATABASE_SCHEMES = ("sqlite", "postgresql", "postgresql+psycopg")
@@ -51,6 +52,9 @@ class Settings:
     threads: int
     workers: int
     cookie_secure: bool
+    cache: bool
+    cache_lifetime: timedelta
+    cache_entries: int
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
@@ -73,7 +77,12 @@ class Settings:
             port=env.whole("PORT", 8000, low=0, high=65535),
             threads=env.whole("FRUGALDESK_THREADS", 32, low=2, high=256),
             workers=env.whole("FRUGALDESK_WORKERS", 1, low=1, high=64),
-            cookie_secure=env.flag("FRUGALDESK_COOKIE_SECURE"),
+            cookie_secure=env.flag("FRUGALDESK_COOKIE_SECURE", "0"),
+            cache=env.flag("FRUGALDESK_CACHE", "1"),
+            cache_lifetime=timedelta(
+                days=env.number("FRUGALDESK_CACHE_DAYS", 30, low=0.01, high=3650)
+            ),
+            cache_entries=env.whole("FRUGALDESK_CACHE_ENTRIES", 20_000, low=1, high=10_000_000),
         )
 
 
@@ -105,8 +114,8 @@ class _Environment:
             raise BadSettings(f"{name} is {value}; expected a whole number from {low} to {high}")
         return int(value)
 
-    def flag(self, name: str) -> bool:
-        given = self.text(name, "0")
+    def flag(self, name: str, default: str) -> bool:
+        given = self.text(name, default)
         if given.lower() not in FLAGS:
             raise BadSettings(f"{name} is {given!r}; expected one of {', '.join(FLAGS)}")
         return FLAGS[given.lower()]

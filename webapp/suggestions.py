@@ -252,6 +252,7 @@ def step_as_json(step: SuggestionStep) -> dict[str, Any]:
         "cached_input_tokens": step.cached_input_tokens,
         "output_tokens": step.output_tokens,
         "error": step.error,
+        "note": step.note,
     }
 
 
@@ -338,6 +339,8 @@ def _stored(step: Step, begun: Begun, position: int) -> SuggestionStep:
         cached_input_tokens=usage.cached_input_tokens if usage else None,
         output_tokens=usage.output_tokens if usage else None,
         error=step.error,
+        note=step.note,
+        origin=step.origin,
     )
 
 

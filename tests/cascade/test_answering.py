@@ -379,3 +379,31 @@ def test_a_real_server_killed_between_two_tickets() -> None:
     assert "connection failed" in killed.reason
     assert killed.best is not None
     assert killed.best.answer == "No 0.1"
+
+
+@dataclass
+class Remembering(Fake):
+    """A provider whose texts were stored before, and that leaves some out."""
+
+    note: str | None = None
+    origins: tuple[str, ...] = ()
+
+    def draft(self, request: DraftRequest, *, deadline: Deadline) -> Drafts:
+        return Drafts(self.texts, note=self.note, origins=self.origins)
+
+
+def test_a_step_says_what_was_left_out_and_where_its_answer_came_from() -> None:
+    texts, origins = ("Yes 0.7", " ", "Sure 0.9"), ("e-1", "e-2", "e-3")
+    cache = Remembering(
+        "cache", texts, None, None, source="cache", note="1 refused", origins=origins
+    )
+    step = accepted(run(cache)).step
+    assert (step.answer, step.origin, step.note) == ("Sure 0.9", "e-3", "1 refused")
+    assert step.candidates == 2
+
+
+def test_origins_that_do_not_match_the_texts_cost_the_tier_and_not_the_ticket() -> None:
+    cache = Remembering("cache", ("Yes 0.9",), None, None, source="cache", origins=("e-1", "e-2"))
+    result = accepted(run(cache, Fake("cheap", ("Yes 0.9",))))
+    assert result.steps[0].error == "provider cache raised ValueError"
+    assert result.step.origin is None

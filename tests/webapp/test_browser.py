@@ -182,7 +182,7 @@ def test_steps_appear_while_the_draft_is_made_and_the_outcome_replaces_them(
             session, customer, external_id="T-live", subject="Live", body="Is anybody there?"
         )
         session.flush()
-        setup = Setup(policies.live(session, tenant.id), {}, None)  # type: ignore[arg-type]
+        setup = Setup(tenant.id, policies.live(session, tenant.id), {}, None)  # type: ignore[arg-type]
         begun = suggestions.begin(session, Caller(tenant.id, "test"), ticket, setup)
     page.goto(f"/tickets/{ticket.id}")
     drafting = page.get_by_role("region", name="Drafting")
@@ -458,7 +458,14 @@ def test_no_page_has_an_access_problem_or_overflows(
         page.goto("/login")
         check(page)
     with visiting(browser, live_service.url, signed_in=admin, **options) as page:
-        for address in ("/docs", "/policy", "/tickets", "/tickets?q=zzz", "/tickets/none"):
+        for address in (
+            "/docs",
+            "/policy",
+            "/cache",
+            "/tickets",
+            "/tickets?q=zzz",
+            "/tickets/none",
+        ):
             page.goto(address)
             open_details(page)
             check(page)

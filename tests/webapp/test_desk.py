@@ -30,6 +30,8 @@ PRICES += 'input_per_million = "0"\noutput_per_million = "0"\n'
 class CountingEncoder:
     """Embeds a text as which of three words it holds, and remembers what it was given."""
 
+    digest = "counting"
+
     def __init__(self) -> None:
         self.read: list[str] = []
 
@@ -158,4 +160,7 @@ def test_a_mixed_policy_sends_each_ticket_its_own_way(
 
 def test_the_desk_knows_what_it_can_ask(database: Database, tmp_path: Path) -> None:
     settings = Settings.from_env({"FRUGALDESK_VAR": str(tmp_path)})
-    assert Desk(settings, database).sources == {"macros": "macro"}
+    assert Desk(settings, database).sources == {"cache": "cache", "macros": "macro"}
+    without = Settings.from_env({"FRUGALDESK_VAR": str(tmp_path), "FRUGALDESK_CACHE": "0"})
+    assert Desk(without, database).sources == {"macros": "macro"}
+    assert [tier.model for tier in Desk(without, database).built_in_policy().tiers] == ["macros"]

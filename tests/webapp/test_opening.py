@@ -28,7 +28,9 @@ from webapp.errors import BadSettings
 @pytest.fixture(autouse=True)
 def without_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bundled weights take seconds, and nothing is scored here."""
-    blank = SimpleNamespace(embed=lambda texts: np.zeros((len(texts), 3), np.float32))
+    blank = SimpleNamespace(
+        digest="blank", embed=lambda texts: np.zeros((len(texts), 3), np.float32)
+    )
     monkeypatch.setattr("scoring.encoder.load_encoder", lambda base: blank)
 
 
@@ -145,7 +147,7 @@ def add_overdue_run(database: Database, tenant_id: str) -> str:
         ticket = suggestions.put_ticket(
             session, customer, external_id=None, subject="Return", body="May I?"
         )
-        setup = Setup(Policy((Tier("macros", "macro", 0.8),)), {}, None)  # type: ignore[arg-type]
+        setup = Setup("t", Policy((Tier("macros", "macro", 0.8),)), {}, None)  # type: ignore[arg-type]
         begun = suggestions.begin(session, Caller(tenant_id, "test"), ticket, setup)
         row = session.get_one(models.Suggestion, begun.suggestion_id)
         row.deadline_at -= timedelta(days=1)
