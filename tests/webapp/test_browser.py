@@ -186,11 +186,11 @@ def test_steps_appear_while_the_draft_is_made_and_the_outcome_replaces_them(
         begun = suggestions.begin(session, Caller(tenant.id, "test"), ticket, setup)
     page.goto(f"/tickets/{ticket.id}")
     drafting = page.get_by_role("region", name="Drafting")
-    expect(drafting.get_by_role("listitem")).to_contain_text("asking…")
+    expect(drafting.get_by_role("listitem").first).to_contain_text("asking…")
     page.evaluate("() => { window.notReloaded = true; }")
     with rows.write() as session:
         session.add(step_of(begun, "Never shown while the draft is made."))
-    expect(drafting.get_by_role("listitem")).to_contain_text("Not good enough")
+    expect(drafting.get_by_role("listitem").first).to_contain_text("Not good enough")
     expect(drafting).not_to_contain_text("Never shown")
     expect(page.get_by_role("status")).to_have_text(re.compile("macros: 41\\s%, not good enough"))
     suggestions.settle_cut_off(rows, now=models.utc_now() + timedelta(hours=1))

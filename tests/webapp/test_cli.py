@@ -201,7 +201,7 @@ def test_policies_are_published_listed_and_rolled_back(tmp_path: Path) -> None:
     tier = {"model": "gone", "source": "llm", "threshold": 0.5}
     second.write_text(json.dumps({**policy, "tiers": [tier]}))
     message = fails(*publish, str(second), **environment)
-    assert "asks 'gone', for which this service has no provider; it has: macros" in message
+    assert "asks 'gone', for which this service has no provider; it has: cache, macros" in message
     second.write_text("{")
     assert f"{second}: Expecting" in fails(*publish, str(second), **environment)
     tier = {"model": "macros", "source": "macro", "threshold": 0.5}
