@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from benchmarks.plain_search import plain_search
 from benchmarks.published_search import quick_search
 from cascade.baselines import Interval, resampled, singles, static_mix
-from cascade.chains import NEVER, Cloud, clouds
+from cascade.chains import NEVER, Cloud, Rows, Skip, clouds
 from cascade.chances import chances_of, fit_knots
 from cascade.optimiser import Frontier, Point, Search, optimise
 from cascade.policy import Instead, Policy, Tier
-from cascade.replay import Outcomes, run
+from cascade.replay import Human, Outcomes, run
 
 Numbers = NDArray[np.float64]
 Choose = Callable[[Outcomes, Numbers], list[Point]]
@@ -209,8 +209,8 @@ def without_best_seen(train: Outcomes, budgets: Numbers) -> list[Point]:
 
 @contextmanager
 def _last_answers() -> Iterator[None]:
-    def filtered(*args: object, **options: object) -> Iterator[Cloud]:
-        for cloud in clouds(*args, **options):  # type: ignore[arg-type]
+    def filtered(rows: Rows, *, depth: int, human: Human | None, skip: Skip) -> Iterator[Cloud]:
+        for cloud in clouds(rows, depth=depth, human=human, skip=skip):
             if cloud.last != NEVER:
                 yield cloud
 

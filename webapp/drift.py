@@ -36,6 +36,15 @@ class Drift:
     alarm: bool
 
 
+def is_about_the_answer(verdict: Feedback) -> bool:
+    """Return whether a verdict says anything about the answer: not where no reply was needed.
+
+    What a person adds to a reason stands behind a colon.
+    """
+    reason = (verdict.reason or "").partition(":")[0]
+    return verdict.action != "dismissed" or reason != NO_REPLY_NEEDED
+
+
 def drift(session: Session, tenant_id: str, policy: Policy) -> Drift | None:
     """Return what feedback says of a stored version, None where nothing was certified of it."""
     watch = _watch(policy)
@@ -85,7 +94,7 @@ def wrongness_where(session: Session, *which: ColumnElement[bool]) -> list[float
     where more than `TOO_MUCH_CHANGED` of its words were changed.
     """
     arrived = session.execute(
-        select(Suggestion.id, Feedback.action, Suggestion.answer, Feedback.final_text)
+        select(Suggestion.answer, Feedback)
         .join(
             Feedback,
             (Feedback.tenant_id == Suggestion.tenant_id)
@@ -94,14 +103,14 @@ def wrongness_where(session: Session, *which: ColumnElement[bool]) -> list[float
         .where(
             *which,
             Suggestion.status == "suggested",
-            (Feedback.action != "dismissed") | Feedback.reason.is_distinct_from(NO_REPLY_NEEDED),
         )
         .order_by(Feedback.created_at, Feedback.id)
     )
     first: dict[str, float] = {}
-    for suggestion_id, action, answer, final_text in arrived:
-        if suggestion_id not in first:
-            first[suggestion_id] = _wrong(action, answer or "", final_text or "")
+    for answer, verdict in arrived:
+        if verdict.suggestion_id not in first and is_about_the_answer(verdict):
+            final_text = verdict.final_text or ""
+            first[verdict.suggestion_id] = _wrong(verdict.action, answer or "", final_text)
     return list(first.values())
 
 

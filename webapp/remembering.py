@@ -25,7 +25,7 @@ from webapp import customers, suggestions
 from webapp.cache_stores import DatabaseStore, delete_entries
 from webapp.db import Database
 from webapp.desk import Desk, Setup
-from webapp.drift import NO_REPLY_NEEDED
+from webapp.drift import is_about_the_answer
 from webapp.errors import places
 from webapp.models import CacheEntry, Feedback, Suggestion, utc_now
 from webapp.suggestions import Begun
@@ -184,8 +184,7 @@ def _chances(
 
 
 def _lesson(suggestion: Suggestion, verdict: Feedback) -> Lesson:
-    reason = (verdict.reason or "").partition(":")[0]
-    if verdict.action == "dismissed" and reason == NO_REPLY_NEEDED:
+    if not is_about_the_answer(verdict):
         return Lesson(leaves=False, stores=None)
     action = cast("Action", verdict.action)
     return lesson(action, suggestion.answer or "", verdict.final_text)

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from cascade.chains import Rows
+from cascade.chances import chances_of, expected_quality, fit_knots, out_of_fold
+from cascade.optimiser import Frontier, Search
 from cascade.replay import Outcomes, Row
 
 Numbers = NDArray[np.float64]
@@ -47,3 +50,20 @@ def chance_of(odds: Numbers) -> Numbers:
     """The chance that log odds stand for."""
     chance: Numbers = 1 / (1 + np.exp(-odds))
     return chance
+
+
+SMALL = Search(depth=4, bins=4)
+
+
+def values(frontier: Frontier) -> list[tuple[float, float]]:
+    """Cost and quality of every point."""
+    return [(point.expected.cost, point.expected.quality) for point in frontier.points]
+
+
+def rows_of(outcomes: Outcomes, search: Search) -> Rows:
+    """What the optimiser searches, put together from what is public."""
+    priced = search.priced(outcomes)
+    unseen = out_of_fold(priced.score, priced.quality, search.seed)
+    expected = expected_quality(unseen, priced.quality, search.seed)
+    knots = [fit_knots(s, q) for s, q in zip(priced.score.T, priced.quality.T, strict=True)]
+    return Rows.of(chances_of(priced.score, knots), expected, priced.cost, search.bins)

@@ -141,9 +141,10 @@ def test_one_answer_under_two_questions_is_offered_once() -> None:
 
 def test_erasing_a_customer_takes_what_was_made_for_them_and_nothing_else() -> None:
     store = MemoryStore()
-    for number, scope in enumerate(("public", "segment", "customer")):
-        cache(store).remember(f"a-{number}", "q", "a", ANN, scope)  # type: ignore[arg-type]
-        cache(store).remember(f"b-{number}", "q", "a", BOB, scope)  # type: ignore[arg-type]
+    scopes: tuple[Scope, ...] = ("public", "segment", "customer")
+    for number, scope in enumerate(scopes):
+        cache(store).remember(f"a-{number}", "q", "a", ANN, scope)
+        cache(store).remember(f"b-{number}", "q", "a", BOB, scope)
     assert store.delete("t-2", Which(customer="ann")) == 0
     assert store.delete("t-1", Which(customer="ann")) == 3
     assert store.counts("t-1") == Counts(1, 1, 1, 0)

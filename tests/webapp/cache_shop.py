@@ -22,6 +22,7 @@ from werkzeug.test import TestResponse
 from scoring.examples import Pair
 from scoring.scorer import Score, Scorer
 from tests.cascade.loopback import Loopback, json_reply
+from tests.webapp.people import PASSWORD, add_people
 from webapp import Settings, access, create_app, customers, knowledge, models, policies
 from webapp.db import Database
 from webapp.desk import make_provider
@@ -33,7 +34,6 @@ NO = "No, it is too late to cancel, but you can return it."
 HOURS = "We are open from nine in the morning."
 PASSAGE = "Parcels are called back for gold and silver members. We are open in the morning."
 SEGMENTS = ("gold", "guest", "silver")
-PASSWORD = "correct horse"
 PRICES = '[[price]]\nmodel = "model"\neffective = "2026-01-01"\n'
 PRICES += 'input_per_million = "2"\noutput_per_million = "10"\nper_call = "0.001"\n'
 COST = "0.0032"
@@ -213,23 +213,12 @@ def open_shop(
 def add_tenant(database: Database) -> tuple[str, str]:
     """Add the tenant with its people, customers and one passage; return its id and a key."""
     with database.write() as session:
-        row = models.Tenant(slug="t", name="T")
-        session.add(row)
-        session.flush()
-        for role in ("agent", "admin"):
-            access.put_user(
-                session,
-                row.id,
-                email=f"{role}@t.example",
-                name=role,
-                role=role,
-                password=PASSWORD,
-            )
+        tenant_id = add_people(session)
         for segment in SEGMENTS:
             for number in range(1, 8):
-                put_customer(session, row.id, f"{segment}-{number}", segment)
-        knowledge.put_passage(session, row.id, "p-1", title="Cancelling", body=PASSAGE)
-        return row.id, access.create_api_key(session, row.id, "test")
+                put_customer(session, tenant_id, f"{segment}-{number}", segment)
+        knowledge.put_passage(session, tenant_id, "p-1", title="Cancelling", body=PASSAGE)
+        return tenant_id, access.create_api_key(session, tenant_id, "test")
 
 
 def put_customer(

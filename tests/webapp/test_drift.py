@@ -10,6 +10,7 @@ from apiflask import APIFlask
 from flask.testing import FlaskClient
 
 from cascade import Policy, Tier
+from tests.webapp.people import PASSWORD, add_people
 from webapp import Settings, access, create_app, customers, feedback, models, policies, suggestions
 from webapp.audit import Caller
 from webapp.db import Database
@@ -23,7 +24,6 @@ CERTIFICATE = {
     "rows": 400,
     "tiers": "abc",
 }
-PASSWORD = "correct horse"
 ALARM = "Accepted answers are wrong more often than was certified."
 DRAFT = "Yes, you can still return the jacket within thirty days."
 
@@ -92,19 +92,7 @@ def test_no_reply_needed_says_nothing_about_the_answer(database: Database) -> No
 @pytest.fixture
 def tenant(database: Database) -> str:
     with database.write() as session:
-        row = models.Tenant(slug="t", name="T")
-        session.add(row)
-        session.flush()
-        for role in ("admin", "agent"):
-            access.put_user(
-                session,
-                row.id,
-                email=f"{role}@t.example",
-                name=role,
-                role=role,
-                password=PASSWORD,
-            )
-        return row.id
+        return add_people(session)
 
 
 @pytest.fixture
@@ -238,6 +226,16 @@ def escalate(database: Database, tenant: str) -> None:
 
 
 # Rows
+
+
+def test_no_reply_needed_says_nothing_of_the_answer_whatever_is_added(database: Database) -> None:
+    made = suggest(database, "thanks", policy="p1")
+    with database.write() as session:
+        row = session.get_one(models.Suggestion, made)
+        reason = f"{NO_REPLY_NEEDED}: they only said thank you"
+        caller = Caller(row.tenant_id, "test")
+        feedback.give(session, caller, row, action="dismissed", reason=reason)
+        assert wrongness(session, row.tenant_id, "p1") == []
 
 
 def suggest(database: Database, ticket: str, *, policy: str, status: str = "suggested") -> str:

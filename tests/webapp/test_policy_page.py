@@ -16,6 +16,7 @@ from werkzeug.test import TestResponse
 
 from cascade import Budgets, Policy, Tier
 from cascade.policy import Instead
+from tests.webapp.people import PASSWORD, add_people
 from webapp import Settings, access, create_app, models, policies
 from webapp.db import Database
 
@@ -25,26 +26,14 @@ OPTIMISED = Policy(
     instead=Instead(0.0625, (Tier("macros", "macro", 0.5),)),
 )
 MADE_FROM = {"log": "o.jsonl", "rows": 9, "train": {"cost": 0.00002, "quality": 0.9}}
-PASSWORD = "correct horse"
 
 
 @pytest.fixture
 def tenant(database: Database) -> str:
     with database.write() as session:
-        row = models.Tenant(slug="t", name="T")
-        session.add(row)
-        session.flush()
-        for role in ("admin", "agent"):
-            access.put_user(
-                session,
-                row.id,
-                email=f"{role}@t.example",
-                name=role,
-                role=role,
-                password=PASSWORD,
-            )
-        policies.keep_built_in(session, [row.id], BUILT_IN)
-        return row.id
+        tenant_id = add_people(session)
+        policies.keep_built_in(session, [tenant_id], BUILT_IN)
+        return tenant_id
 
 
 @pytest.fixture
