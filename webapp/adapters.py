@@ -16,7 +16,7 @@ def champions(session: Session, tenant_id: str) -> dict[str, str]:
     rows = session.execute(
         select(models.LiveAdapter.segment, models.Adapter.version)
         .join(models.LiveAdapter.adapter)
-        .where(models.LiveAdapter.tenant_id == tenant_id)
+        .where(models.LiveAdapter.tenant_id == tenant_id, models.LiveAdapter.alias == "champion")
     )
     return dict(rows.all())
 
@@ -48,6 +48,7 @@ def publish(session: Session, tenant_id: str, manifests: Iterable[Manifest], *, 
             select(models.LiveAdapter).where(
                 models.LiveAdapter.tenant_id == tenant_id,
                 models.LiveAdapter.segment == adapter.segment,
+                models.LiveAdapter.alias == "champion",
             )
         )
         before = pointer.adapter.version if pointer else None

@@ -9,11 +9,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
 from cascade.text import readable
-from webapp import escalations, remembering
+from webapp import remembering, reviews
 from webapp.access import signed_in
 from webapp.context import database, desk, runs
 from webapp.errors import Refused
-from webapp.models import Escalation, Suggestion, User, utc_now
+from webapp.models import Review, Suggestion, User, utc_now
 from webapp.panel import candidate_at, history_of, holder_of
 
 WAITING_SHOWN = 6
@@ -29,7 +29,7 @@ def _for_every_page() -> dict[str, Callable[[], int]]:
 def _open_escalations() -> int:
     """Return how many escalations wait; templates call it for admins only."""
     with database().read() as rows:
-        return escalations.count_open(rows, g.tenant.id)
+        return reviews.count_open(rows, g.tenant.id)
 
 
 @blueprint.get("/review")
@@ -37,7 +37,7 @@ def _open_escalations() -> int:
 def queue() -> ResponseReturnValue:
     """Go to the escalation this admin should look at next, or say that none waits."""
     with database().read() as rows:
-        following = escalations.next_open(rows, g.tenant.id, g.user)
+        following = reviews.next_open(rows, g.tenant.id, g.user)
         if following is not None:
             return redirect(url_for("review.one", escalation_id=following.id), 303)
         return render_template("review_empty.html", waiting=_waiting(rows), now=utc_now())
@@ -58,7 +58,7 @@ def skip(escalation_id: UUID) -> ResponseReturnValue:
     """Go to the next escalation that no other admin holds, starting over after the last."""
     with database().read() as rows:
         row = _escalation(rows, escalation_id)
-        following = escalations.next_after(rows, row, g.user)
+        following = reviews.next_after(rows, row, g.user)
     if following is None:
         flash("No other escalation is free right now.", "note")
     return redirect(url_for("review.one", escalation_id=following or row.id), 303)
@@ -68,18 +68,18 @@ def skip(escalation_id: UUID) -> ResponseReturnValue:
 @signed_in(admin=True)
 def claim(escalation_id: UUID) -> ResponseReturnValue:
     """Reserve the escalation for the admin who asks."""
-    return _try(escalation_id, escalations.claim, done=None)
+    return _try(escalation_id, reviews.claim, done=None)
 
 
 @blueprint.post("/review/<uuid:escalation_id>/release")
 @signed_in(admin=True)
 def release(escalation_id: UUID) -> ResponseReturnValue:
     """Give the escalation back to the queue."""
-    return _try(escalation_id, escalations.release, done="Released. Another admin can take it now.")
+    return _try(escalation_id, reviews.release, done="Released. Another admin can take it now.")
 
 
 def _try(
-    escalation_id: UUID, change: Callable[[Session, Escalation, User], None], *, done: str | None
+    escalation_id: UUID, change: Callable[[Session, Review, User], None], *, done: str | None
 ) -> ResponseReturnValue:
     try:
         with database().write() as rows:
@@ -98,8 +98,8 @@ def resolve(escalation_id: UUID) -> ResponseReturnValue:
     """Send the corrected answer, close the escalation and go to the next."""
     given = _given()
 
-    def change(rows: Session, row: Escalation) -> str:
-        return escalations.resolve(rows, row, g.user, **given).id
+    def change(rows: Session, row: Review) -> str:
+        return reviews.resolve(rows, row, g.user, **given).id
 
     return _close(
         escalation_id, change, given, done="Resolved: your text is the reply, and kept as feedback."
@@ -112,15 +112,15 @@ def dismiss(escalation_id: UUID) -> ResponseReturnValue:
     """Close the escalation without an answer and go to the next."""
     given = _given()
 
-    def change(rows: Session, row: Escalation) -> None:
-        escalations.dismiss(rows, row, g.user, note=given["note"])
+    def change(rows: Session, row: Review) -> None:
+        reviews.dismiss(rows, row, g.user, note=given["note"])
 
     return _close(escalation_id, change, given, done="Dismissed without an answer.")
 
 
 def _close(
     escalation_id: UUID,
-    change: Callable[[Session, Escalation], str | None],
+    change: Callable[[Session, Review], str | None],
     given: dict[str, str],
     *,
     done: str,
@@ -147,7 +147,7 @@ def _given() -> dict[str, str]:
     return {name: readable(request.form.get(name, "")).strip() for name in names}
 
 
-def _show(rows: Session, row: Escalation, given: dict[str, str]) -> str:
+def _show(rows: Session, row: Review, given: dict[str, str]) -> str:
     return render_template(
         "review.html",
         escalation=row,
@@ -158,13 +158,13 @@ def _show(rows: Session, row: Escalation, given: dict[str, str]) -> str:
         holder=holder_of(rows, row.suggestion),
         closer=rows.get(User, row.closed_by) if row.closed_by else None,
         given=given,
-        root_causes=escalations.ROOT_CAUSES,
+        root_causes=reviews.ROOT_CAUSES,
         waiting=_waiting(rows),
         now=utc_now(),
     )
 
 
-def _is_mine(row: Escalation) -> bool:
+def _is_mine(row: Review) -> bool:
     return row.status == "open" and row.claimed_by == g.user.id
 
 
@@ -176,19 +176,19 @@ def _start_from(suggestion: Suggestion) -> str:
     return suggestion.answer or "" if suggestion.score is not None else ""
 
 
-def _waiting(rows: Session) -> Sequence[Escalation]:
+def _waiting(rows: Session) -> Sequence[Review]:
     """Return the oldest open escalations, whoever holds them."""
-    suggestion = joinedload(Escalation.suggestion)
+    suggestion = joinedload(Review.suggestion)
     return rows.scalars(
-        select(Escalation)
-        .where(Escalation.tenant_id == g.tenant.id, Escalation.status == "open")
+        select(Review)
+        .where(Review.tenant_id == g.tenant.id, Review.status == "open")
         .options(
             suggestion.joinedload(Suggestion.ticket), suggestion.joinedload(Suggestion.customer)
         )
-        .order_by(Escalation.created_at, Escalation.id)
+        .order_by(Review.created_at, Review.id)
         .limit(WAITING_SHOWN)
     ).all()
 
 
-def _escalation(rows: Session, escalation_id: UUID) -> Escalation:
-    return escalations.find(rows, g.tenant.id, str(escalation_id))
+def _escalation(rows: Session, escalation_id: UUID) -> Review:
+    return reviews.find(rows, g.tenant.id, str(escalation_id))

@@ -25,7 +25,7 @@ from webapp.audit import Caller
 from webapp.db import Database
 from webapp.desk import Desk, Setup
 from webapp.errors import Unknown, places
-from webapp.models import Customer, Escalation, Suggestion, SuggestionStep, Ticket, new_id, utc_now
+from webapp.models import Customer, Review, Suggestion, SuggestionStep, Ticket, new_id, utc_now
 
 log = logging.getLogger(__name__)
 
@@ -158,12 +158,13 @@ def close_waiting(session: Session, row: Suggestion, status: str, note: str) -> 
     Those that an admin has in hand stay.
     """
     waiting = session.scalars(
-        select(Escalation)
-        .join(Escalation.suggestion)
+        select(Review)
+        .join(Review.suggestion)
         .where(
-            Escalation.tenant_id == row.tenant_id,
-            Escalation.status == "open",
-            or_(Escalation.claimed_by.is_(None), Escalation.claimed_until < utc_now()),
+            Review.tenant_id == row.tenant_id,
+            Review.kind == "escalation",
+            Review.status == "open",
+            or_(Review.claimed_by.is_(None), Review.claimed_until < utc_now()),
             Suggestion.ticket_id == row.ticket_id,
             Suggestion.created_at <= row.created_at,
         )
@@ -198,7 +199,7 @@ def place_ticket(session: Session, ticket: Ticket) -> None:
     if ticket.status == "answered":
         return
     newest = session.scalar(
-        select(Escalation.status)
+        select(Review.status)
         .select_from(Suggestion)
         .outerjoin(Suggestion.escalation)
         .where(Suggestion.tenant_id == ticket.tenant_id, Suggestion.ticket_id == ticket.id)
@@ -384,6 +385,6 @@ def _escalate(session: Session, row: Suggestion, reason: str) -> None:
     row.status, row.reason, row.finished_at = "escalated", reason, utc_now()
     close_waiting(session, row, "dismissed", SUPERSEDED)
     if ticket.status != "answered" and is_newest(session, row):
-        session.add(Escalation(tenant_id=row.tenant_id, suggestion_id=row.id, reason=reason))
+        session.add(Review(tenant_id=row.tenant_id, suggestion_id=row.id, reason=reason))
     place_ticket(session, ticket)
     audit.record(session, row.tenant_id, "service", "suggestion.escalated", row.id)

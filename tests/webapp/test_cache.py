@@ -185,7 +185,7 @@ def test_an_admins_correction_is_kept_and_takes_nothing_from_others(shop: CacheS
     made = shop.ask("guest-2", ASK_HOURS)
     with shop.database.read() as session:
         escalation = session.scalars(
-            select(models.Escalation.id).where(models.Escalation.suggestion_id == made["id"])
+            select(models.Review.id).where(models.Review.suggestion_id == made["id"])
         ).one()
     admin, here = shop.signed_in("admin"), f"/review/{escalation}"
     post(admin, f"{here}/claim", page=here)

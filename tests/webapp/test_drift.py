@@ -222,7 +222,7 @@ def plain(client: FlaskClient, path: str) -> str:
 def escalate(database: Database, tenant: str) -> None:
     row_id = suggest(database, "escalated", policy=POLICY.version, status="escalated")
     with database.write() as session:
-        session.add(models.Escalation(tenant_id=tenant, suggestion_id=row_id, reason="Too low."))
+        session.add(models.Review(tenant_id=tenant, suggestion_id=row_id, reason="Too low."))
 
 
 # Rows

@@ -136,5 +136,5 @@ def escalate(app: APIFlask, ticket: str) -> tuple[str, str]:
         begun = suggestions.begin(session, Caller(row.tenant_id, "test"), row, setup)
     suggestions.settle_cut_off(database, now=models.utc_now() + timedelta(hours=1))
     with database.read() as session:
-        escalation = session.scalars(select(models.Escalation)).one()
+        escalation = session.scalars(select(models.Review)).one()
         return begun.suggestion_id, escalation.id

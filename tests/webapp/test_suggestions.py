@@ -27,7 +27,7 @@ from cascade import (
 from cascade.policy import Instead
 from cascade.simulated import Simulated
 from scoring.customer import Customer as Asker
-from webapp import customers, escalations, feedback, models, panel, policies, suggestions
+from webapp import customers, feedback, models, panel, policies, reviews, suggestions
 from webapp.audit import Caller
 from webapp.db import Database
 from webapp.errors import Refused, Unknown
@@ -163,9 +163,7 @@ class Shop:
     def waiting(self) -> list[str]:
         with self.database.read() as session:
             return list(
-                session.scalars(
-                    select(models.Escalation.id).where(models.Escalation.status == "open")
-                )
+                session.scalars(select(models.Review.id).where(models.Review.status == "open"))
             )
 
 
@@ -310,7 +308,7 @@ def test_of_two_who_settle_the_same_run_one_does(shop: Shop) -> None:
             row = session.get_one(models.Suggestion, begun.suggestion_id, with_for_update=True)
             row.status = "escalated"
             session.add(
-                models.Escalation(tenant_id=row.tenant_id, suggestion_id=row.id, reason="first")
+                models.Review(tenant_id=row.tenant_id, suggestion_id=row.id, reason="first")
             )
             session.flush()
             late = models.utc_now() + timedelta(hours=1)
@@ -339,9 +337,9 @@ def test_an_escalation_dismissed_without_an_answer_gives_the_ticket_back(shop: S
     (escalation_id,) = shop.waiting()
     with shop.database.write() as session:
         ann = session.get_one(models.User, shop.admin_id)
-        escalation = escalations.find(session, shop.caller.tenant_id, escalation_id)
-        escalations.claim(session, escalation, ann)
-        escalations.dismiss(session, escalation, ann, note=None)
+        escalation = reviews.find(session, shop.caller.tenant_id, escalation_id)
+        reviews.claim(session, escalation, ann)
+        reviews.dismiss(session, escalation, ann, note=None)
     assert shop.ticket().status == "open"
 
 
@@ -376,14 +374,14 @@ def test_two_admins_do_not_collide(shop: Shop) -> None:
     with shop.database.write() as session:
         ann = session.get_one(models.User, shop.admin_id)
         bob = session.get_one(models.User, shop.rival_id)
-        escalation = escalations.find(session, shop.caller.tenant_id, escalation_id)
-        escalations.claim(session, escalation, ann)
+        escalation = reviews.find(session, shop.caller.tenant_id, escalation_id)
+        reviews.claim(session, escalation, ann)
         with pytest.raises(Refused, match="another admin"):
-            escalations.claim(session, escalation, bob)
+            reviews.claim(session, escalation, bob)
         with pytest.raises(Refused, match="claim"):
-            escalations.dismiss(session, escalation, bob, note=None)
-        assert escalations.next_open(session, ann.tenant_id, bob) is None
-        assert escalations.next_open(session, ann.tenant_id, ann) is escalation
+            reviews.dismiss(session, escalation, bob, note=None)
+        assert reviews.next_open(session, ann.tenant_id, bob) is None
+        assert reviews.next_open(session, ann.tenant_id, ann) is escalation
 
 
 def test_the_queue_goes_on_by_age_past_what_others_hold_and_starts_over(shop: Shop) -> None:
@@ -392,14 +390,14 @@ def test_the_queue_goes_on_by_age_past_what_others_hold_and_starts_over(shop: Sh
     with shop.database.write() as session:
         ann = session.get_one(models.User, shop.admin_id)
         bob = session.get_one(models.User, shop.rival_id)
-        by_age = select(models.Escalation).order_by(models.Escalation.created_at)
+        by_age = select(models.Review).order_by(models.Review.created_at)
         first, second, third = session.scalars(by_age).all()
-        assert escalations.next_after(session, first, bob) == second.id
-        escalations.claim(session, second, ann)
-        assert escalations.next_after(session, first, bob) == third.id
-        assert escalations.next_after(session, third, bob) == first.id
-        escalations.claim(session, first, ann)
-        assert escalations.next_after(session, third, bob) is None
+        assert reviews.next_after(session, first, bob) == second.id
+        reviews.claim(session, second, ann)
+        assert reviews.next_after(session, first, bob) == third.id
+        assert reviews.next_after(session, third, bob) == first.id
+        reviews.claim(session, first, ann)
+        assert reviews.next_after(session, third, bob) is None
 
 
 def test_a_correction_becomes_feedback_and_answers_the_ticket(shop: Shop) -> None:
@@ -407,11 +405,11 @@ def test_a_correction_becomes_feedback_and_answers_the_ticket(shop: Shop) -> Non
     (escalation_id,) = shop.waiting()
     with shop.database.write() as session:
         ann = session.get_one(models.User, shop.admin_id)
-        escalation = escalations.find(session, shop.caller.tenant_id, escalation_id)
-        escalations.claim(session, escalation, ann)
+        escalation = reviews.find(session, shop.caller.tenant_id, escalation_id)
+        reviews.claim(session, escalation, ann)
         with pytest.raises(Refused, match="root cause"):
-            escalations.resolve(session, escalation, ann, final_text="Yes.", root_cause="mood")
-        escalations.resolve(session, escalation, ann, final_text="Yes.", root_cause="knowledge")
+            reviews.resolve(session, escalation, ann, final_text="Yes.", root_cause="mood")
+        reviews.resolve(session, escalation, ann, final_text="Yes.", root_cause="knowledge")
     with shop.database.read() as session:
         given = session.scalars(select(models.Feedback)).one()
         assert (given.action, given.final_text) == ("corrected", "Yes.")
@@ -487,14 +485,14 @@ def test_an_admin_does_not_replace_an_agents_reply(shop: Shop) -> None:
     (escalation_id,) = shop.waiting()
     with shop.database.write() as session:
         ann = session.get_one(models.User, shop.admin_id)
-        escalation = escalations.find(session, shop.caller.tenant_id, escalation_id)
-        escalations.claim(session, escalation, ann)
+        escalation = reviews.find(session, shop.caller.tenant_id, escalation_id)
+        reviews.claim(session, escalation, ann)
     shop.reply(made)
     with shop.database.write() as session:
-        escalation = escalations.find(session, shop.caller.tenant_id, escalation_id)
+        escalation = reviews.find(session, shop.caller.tenant_id, escalation_id)
         with pytest.raises(Refused, match="somebody has answered"):
-            escalations.resolve(session, escalation, ann, final_text="No.", root_cause="model")
-        escalations.dismiss(session, escalation, ann, note=None)
+            reviews.resolve(session, escalation, ann, final_text="No.", root_cause="model")
+        reviews.dismiss(session, escalation, ann, note=None)
     assert (shop.ticket().status, shop.ticket().reply) == ("answered", "My own words")
 
 

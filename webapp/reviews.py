@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from webapp import audit, feedback, remembering
 from webapp.audit import Caller
 from webapp.errors import Refused, Unknown
-from webapp.models import Escalation, Feedback, Suggestion, User, utc_now
+from webapp.models import Feedback, Review, Suggestion, User, utc_now
 from webapp.suggestions import locked_ticket, place_ticket
 
 CLAIM_LASTS = timedelta(minutes=20)
@@ -22,39 +22,39 @@ ROOT_CAUSES = {
 }
 
 
-def find(session: Session, tenant_id: str, escalation_id: str) -> Escalation:
+def find(session: Session, tenant_id: str, escalation_id: str) -> Review:
     """Return the tenant's escalation, or raise `Unknown`."""
-    row = session.get(Escalation, escalation_id)
+    row = session.get(Review, escalation_id)
     if row is None or row.tenant_id != tenant_id:
         raise Unknown(f"no escalation {escalation_id!r} here")
     return row
 
 
-def next_open(session: Session, tenant_id: str, user: User) -> Escalation | None:
+def next_open(session: Session, tenant_id: str, user: User) -> Review | None:
     """Return what this admin should look at next: their own claim, else the oldest free one."""
     return session.scalar(
-        select(Escalation)
-        .where(Escalation.tenant_id == tenant_id, Escalation.status == "open", _free(user))
-        .order_by((Escalation.claimed_by == user.id).desc().nulls_last(), Escalation.created_at)
+        select(Review)
+        .where(Review.tenant_id == tenant_id, Review.status == "open", _free(user))
+        .order_by((Review.claimed_by == user.id).desc().nulls_last(), Review.created_at)
         .limit(1)
     )
 
 
-def next_after(session: Session, row: Escalation, user: User) -> str | None:
+def next_after(session: Session, row: Review, user: User) -> str | None:
     """Return the id of the next free escalation after this one by age, or of the oldest one."""
     later = or_(
-        Escalation.created_at > row.created_at,
-        and_(Escalation.created_at == row.created_at, Escalation.id > row.id),
+        Review.created_at > row.created_at,
+        and_(Review.created_at == row.created_at, Review.id > row.id),
     )
     return session.scalar(
-        select(Escalation.id)
+        select(Review.id)
         .where(
-            Escalation.tenant_id == row.tenant_id,
-            Escalation.status == "open",
-            Escalation.id != row.id,
+            Review.tenant_id == row.tenant_id,
+            Review.status == "open",
+            Review.id != row.id,
             _free(user),
         )
-        .order_by(later.desc(), Escalation.created_at, Escalation.id)
+        .order_by(later.desc(), Review.created_at, Review.id)
         .limit(1)
     )
 
@@ -64,22 +64,22 @@ def count_open(session: Session, tenant_id: str) -> int:
     return (
         session.scalar(
             select(func.count())
-            .select_from(Escalation)
-            .where(Escalation.tenant_id == tenant_id, Escalation.status == "open")
+            .select_from(Review)
+            .where(Review.tenant_id == tenant_id, Review.status == "open")
         )
         or 0
     )
 
 
-def claim(session: Session, escalation: Escalation, user: User) -> None:
+def claim(session: Session, escalation: Review, user: User) -> None:
     """Reserve the escalation for this admin for a while; raises `Refused` if another holds it."""
     now = utc_now()
     # One conditional UPDATE, so that of two admins who click at once exactly one gets it.
     taken = session.scalar(
-        update(Escalation)
-        .where(Escalation.id == escalation.id, Escalation.status == "open", _free(user))
+        update(Review)
+        .where(Review.id == escalation.id, Review.status == "open", _free(user))
         .values(claimed_by=user.id, claimed_until=now + CLAIM_LASTS)
-        .returning(Escalation.id)
+        .returning(Review.id)
         .execution_options(synchronize_session=False)
     )
     if taken is None:
@@ -88,7 +88,7 @@ def claim(session: Session, escalation: Escalation, user: User) -> None:
     audit.record(session, user.tenant_id, f"user:{user.email}", "escalation.claimed", escalation.id)
 
 
-def release(session: Session, escalation: Escalation, user: User) -> None:
+def release(session: Session, escalation: Review, user: User) -> None:
     """Give a claimed escalation back to the queue."""
     _must_hold(escalation, user)
     escalation.claimed_by = escalation.claimed_until = None
@@ -99,7 +99,7 @@ def release(session: Session, escalation: Escalation, user: User) -> None:
 
 def resolve(
     session: Session,
-    escalation: Escalation,
+    escalation: Review,
     user: User,
     *,
     final_text: str,
@@ -135,7 +135,7 @@ def resolve(
     return correction
 
 
-def dismiss(session: Session, escalation: Escalation, user: User, *, note: str | None) -> None:
+def dismiss(session: Session, escalation: Review, user: User, *, note: str | None) -> None:
     """Close the escalation without an answer; its ticket goes back to the agents."""
     _must_hold(escalation, user)
     suggestion = session.get_one(Suggestion, escalation.suggestion_id)
@@ -146,7 +146,7 @@ def dismiss(session: Session, escalation: Escalation, user: User, *, note: str |
 
 def _close(
     session: Session,
-    escalation: Escalation,
+    escalation: Review,
     user: User,
     status: str,
     *,
@@ -161,7 +161,7 @@ def _close(
     )
 
 
-def _must_hold(escalation: Escalation, user: User) -> None:
+def _must_hold(escalation: Review, user: User) -> None:
     holds = escalation.claimed_by == user.id
     if escalation.status != "open" or not holds:
         raise Refused("claim this escalation first; it is closed, or held by another admin")
@@ -169,7 +169,7 @@ def _must_hold(escalation: Escalation, user: User) -> None:
 
 def _free(user: User) -> ColumnElement[bool]:
     return or_(
-        Escalation.claimed_by.is_(None),
-        Escalation.claimed_by == user.id,
-        Escalation.claimed_until < utc_now(),
+        Review.claimed_by.is_(None),
+        Review.claimed_by == user.id,
+        Review.claimed_until < utc_now(),
     )
