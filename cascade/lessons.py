@@ -1,16 +1,9 @@
 """What a person's verdict on an answer teaches the cache."""
 
 from dataclasses import dataclass
-from difflib import SequenceMatcher
-from typing import Literal
 
-from cascade.guards import differs
 from cascade.scopes import Scope
-
-Action = Literal["accepted", "edited", "dismissed", "corrected"]
-
-HEAVY_EDIT = 0.75
-"""Below this likeness to what was offered an edited answer is another answer."""
+from cascade.verdicts import Verdict, is_heavy_edit
 
 WIDTH: dict[Scope, int] = {"customer": 0, "segment": 1, "public": 2}
 
@@ -26,24 +19,20 @@ class Lesson:
     stores: str | None
 
 
-def lesson(action: Action, offered: str, final: str | None) -> Lesson:
-    """The lesson of a verdict on an offered answer; `final` is what was sent instead.
+def lesson(verdict: Verdict, offered: str) -> Lesson:
+    """The lesson of a verdict on an offered answer.
 
-    >>> lesson("dismissed", "Yes, you can.", None)
+    >>> lesson(Verdict("dismissed"), "Yes, you can.")
     Lesson(leaves=True, stores=None)
     """
-    if action == "dismissed":
+    final = verdict.final
+    if verdict.action == "dismissed" or (verdict.suits is False and final is None):
         return Lesson(leaves=True, stores=None)
     if final is None or final.split() == offered.split():
         # An answer that a person has sent as it stands is worth offering again.
         return Lesson(leaves=False, stores=offered)
-    return Lesson(leaves=action == "corrected" or is_heavy_edit(offered, final), stores=final)
-
-
-def is_heavy_edit(offered: str, final: str) -> bool:
-    """Whether little of an offered answer, or not its meaning, is left in the edited one."""
-    likeness = SequenceMatcher(None, offered.split(), final.split(), autojunk=False).ratio()
-    return likeness < HEAVY_EDIT or differs(offered, final) is not None
+    replaced = verdict.action == "corrected" or verdict.suits is False
+    return Lesson(leaves=replaced or is_heavy_edit(offered, final), stores=final)
 
 
 def takes_place(old: Scope, new: Scope) -> bool:

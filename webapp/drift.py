@@ -1,22 +1,14 @@
 """Whether a policy's accepted answers still keep to what was certified: what feedback says."""
 
-import re
 from dataclasses import dataclass
+from typing import cast
 
-import numpy as np
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
+from cascade.verdicts import Action, Verdict, is_about_the_answer, is_heavy_edit
 from cascade.watch import Watch
 from webapp.models import Feedback, Policy, Suggestion
-
-TOO_MUCH_CHANGED = 0.3
-"""From which share of changed words on an edited answer counts as wrong."""
-
-NO_REPLY_NEEDED = "No reply needed"
-"""The reason for a dismissal that says nothing about the answer."""
-
-WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
@@ -34,15 +26,6 @@ class Drift:
     lower: float
     upper: float
     alarm: bool
-
-
-def is_about_the_answer(verdict: Feedback) -> bool:
-    """Return whether a verdict says anything about the answer: not where no reply was needed.
-
-    What a person adds to a reason stands behind a colon.
-    """
-    reason = (verdict.reason or "").partition(":")[0]
-    return verdict.action != "dismissed" or reason != NO_REPLY_NEEDED
 
 
 def drift(session: Session, tenant_id: str, policy: Policy) -> Drift | None:
@@ -91,7 +74,7 @@ def wrongness_where(session: Session, *which: ColumnElement[bool]) -> list[float
 
     Counted are answers that the cascade accepted and a person has judged, each by the first
     verdict on it: accepted is right, dismissed is wrong unless no reply was needed, edited is wrong
-    where more than `TOO_MUCH_CHANGED` of its words were changed.
+    where little or another meaning is left. What was withdrawn does not count.
     """
     arrived = session.execute(
         select(Suggestion.answer, Feedback)
@@ -103,46 +86,27 @@ def wrongness_where(session: Session, *which: ColumnElement[bool]) -> list[float
         .where(
             *which,
             Suggestion.status == "suggested",
+            Feedback.withdrawn_at.is_(None),
         )
         .order_by(Feedback.created_at, Feedback.id)
     )
     first: dict[str, float] = {}
     for answer, verdict in arrived:
-        if verdict.suggestion_id not in first and is_about_the_answer(verdict):
-            final_text = verdict.final_text or ""
-            first[verdict.suggestion_id] = _wrong(verdict.action, answer or "", final_text)
+        said = as_verdict(verdict)
+        if verdict.suggestion_id not in first and is_about_the_answer(said):
+            first[verdict.suggestion_id] = _wrong(answer or "", said)
     return list(first.values())
 
 
-def changed_share(draft: str, sent: str) -> float:
-    """Return how much of a draft was changed, in [0, 1]: 0 for the same words, 1 for all others.
-
-    It is the Levenshtein distance in words, divided by the number of words of the longer text.
-    Case, punctuation and spaces do not count.
-    """
-    old, new = WORD.findall(draft.casefold()), WORD.findall(sent.casefold())
-    longer = max(len(old), len(new))
-    return _distance(old, new) / longer if longer else 0.0
+def as_verdict(row: Feedback) -> Verdict:
+    """Return what a person said, as the rules of `cascade.verdicts` read it."""
+    action = cast("Action", row.action)
+    return Verdict(action, row.final_text, row.reason, row.suits, row.observed)
 
 
-def _wrong(action: str, answer: str, final_text: str) -> float:
-    if action == "edited":
-        return float(changed_share(answer, final_text) > TOO_MUCH_CHANGED)
-    return float(action != "accepted")
-
-
-def _distance(old: list[str], new: list[str]) -> int:
-    """Return the least number of words to insert, delete or replace, one row at a time.
-
-    Insertions run along a row, so each cell is the least of all cells before it plus the steps
-    from there: a running minimum once the steps are taken out.
-    """
-    numbers = {word: number for number, word in enumerate({*old, *new})}
-    target = np.array([numbers[word] for word in new], dtype=np.intp)  # (new,)
-    steps = np.arange(len(new) + 1)
-    row = steps.copy()  # (new + 1,)
-    for place, word in enumerate(old, start=1):
-        kept = row[:-1] + (target != numbers[word])
-        best = np.concatenate([[place], np.minimum(kept, row[1:] + 1)])
-        row = np.minimum.accumulate(best - steps) + steps
-    return int(row[-1])
+def _wrong(answer: str, said: Verdict) -> float:
+    if said.action == "edited":
+        return float(is_heavy_edit(answer, said.final or ""))
+    if said.action == "audited":
+        return float(not said.suits)
+    return float(said.action != "accepted")

@@ -31,10 +31,10 @@ from sqlalchemy.orm import Session
 
 from cascade.policy import Policy, Tier
 from cascade.text import readable
+from cascade.verdicts import NO_REPLY_NEEDED, TONE
 from webapp import customers, display, feedback, models, remembering, suggestions, ticket_lists
 from webapp.access import caller, signed_in
 from webapp.context import database, desk, runs
-from webapp.drift import NO_REPLY_NEEDED
 from webapp.errors import NotReady, Refused, places
 from webapp.models import Feedback, Suggestion, Ticket, User, utc_now
 from webapp.suggestions import GRACE
@@ -52,7 +52,7 @@ DISMISSALS = (
     "Wrong for this customer",
     "Wrong about the policy",
     "Does not answer the question",
-    "Tone or wording",
+    TONE,
     NO_REPLY_NEEDED,
 )
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from threading import Lock
-from typing import cast
 
 import numpy as np
 from sqlalchemy import or_
@@ -19,13 +18,14 @@ from sqlalchemy.orm import Session
 import scoring
 from cascade import DraftRequest, Policy, Tier
 from cascade.cache import Cache, Entry
-from cascade.lessons import WIDTH, Action, Lesson, lesson, takes_place
+from cascade.lessons import WIDTH, Lesson, lesson, takes_place
 from cascade.scopes import PEERS, Told, place
+from cascade.verdicts import is_about_the_answer
 from webapp import customers, suggestions
 from webapp.cache_stores import DatabaseStore, delete_entries
 from webapp.db import Database
 from webapp.desk import Desk, Setup
-from webapp.drift import is_about_the_answer
+from webapp.drift import as_verdict
 from webapp.errors import places
 from webapp.models import CacheEntry, Feedback, Suggestion, utc_now
 from webapp.suggestions import Begun
@@ -184,10 +184,10 @@ def _chances(
 
 
 def _lesson(suggestion: Suggestion, verdict: Feedback) -> Lesson:
-    if not is_about_the_answer(verdict):
+    said = as_verdict(verdict)
+    if not is_about_the_answer(said):
         return Lesson(leaves=False, stores=None)
-    action = cast("Action", verdict.action)
-    return lesson(action, suggestion.answer or "", verdict.final_text)
+    return lesson(said, suggestion.answer or "")
 
 
 def _origin(row: Suggestion) -> str | None:

@@ -10,11 +10,12 @@ from apiflask import APIFlask
 from flask.testing import FlaskClient
 
 from cascade import Policy, Tier
+from cascade.verdicts import NO_REPLY_NEEDED
 from tests.webapp.people import PASSWORD, add_people
 from webapp import Settings, access, create_app, customers, feedback, models, policies, suggestions
 from webapp.audit import Caller
 from webapp.db import Database
-from webapp.drift import NO_REPLY_NEEDED, Drift, changed_share, drift, wrongness
+from webapp.drift import Drift, drift, wrongness
 
 POLICY = Policy((Tier("macros", "macro", 0.7),))
 CERTIFICATE = {
@@ -26,30 +27,6 @@ CERTIFICATE = {
 }
 ALARM = "Accepted answers are wrong more often than was certified."
 DRAFT = "Yes, you can still return the jacket within thirty days."
-
-
-@pytest.mark.parametrize(
-    ("sent", "share"),
-    [
-        (DRAFT, 0.0),
-        ("yes you can still  return the jacket, within thirty days!", 0.0),
-        ("Yes, you can still return the coat within thirty days.", 0.1),
-        ("Yes, you can still return the jacket.", 0.3),
-        ("No.", 1.0),
-        ("", 1.0),
-    ],
-)
-def test_changed_words_are_counted(sent: str, share: float) -> None:
-    assert changed_share(DRAFT, sent) == pytest.approx(share)
-    assert changed_share(sent, DRAFT) == pytest.approx(share)
-
-
-def test_nothing_is_not_changed() -> None:
-    assert changed_share("", "...") == 0.0
-
-
-def test_long_texts_are_compared_in_time() -> None:
-    assert changed_share("a b " * 2000, "b a " * 2000) == pytest.approx(2 / 4000)
 
 
 def test_verdicts_come_in_the_order_they_arrived_one_for_each_answer(database: Database) -> None:
