@@ -79,6 +79,11 @@ def read_objects(
             yield row, made
 
 
+def read_row(row: Mapping[str, Any]) -> Example:
+    """Return the example of an object as `as_row` gives it; raises `BadExamples`."""
+    return _example(row, labelled=True)
+
+
 @contextmanager
 def bad_line_named(name: str, number: int) -> Iterator[None]:
     """Raise what is wrong with a line as `BadExamples` that starts with its file and number."""

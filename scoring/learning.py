@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count, islice
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,7 +13,6 @@ from numpy.typing import NDArray
 from peft import LoraConfig
 from torch import Tensor, nn
 from torch.nn import functional
-from tqdm import tqdm
 
 from scoring.beliefs import Beliefs, Scores
 from scoring.encoder import TOKENS_PER_BATCH, Encoder, by_length
@@ -43,6 +43,18 @@ PASSAGE_DROPOUT = 0.3
 
 MOST_PASSES = 6
 """Few texts are not read more often than this: the layers would learn them by heart."""
+
+
+class Progress(Protocol):
+    """Who is told how a training goes; `tqdm` is one. What it raises ends the training."""
+
+    total: float | None
+
+    def set_description(self, desc: str) -> None:
+        """Say what begins now."""
+
+    def update(self, n: float) -> object:
+        """Say that so many more of the `total` steps are done."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +215,7 @@ def fit_layers(
     beliefs: Beliefs,
     schedule: Schedule,
     seed: int,
-    bar: "tqdm[None]",
+    bar: Progress,
 ) -> None:
     """Train the adapted layers on what is believed of these texts: the loop that takes the time."""
     groups = [

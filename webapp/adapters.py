@@ -42,7 +42,7 @@ def import_folder(
 def publish(session: Session, tenant_id: str, manifests: Iterable[Manifest], *, actor: str) -> None:
     """Make these versions live, each for the segment its manifest names, with an audit entry."""
     for manifest in manifests:
-        adapter = _stored(session, tenant_id, manifest)
+        adapter = stored(session, tenant_id, manifest)
         version = adapter.version
         pointer = session.scalar(
             select(models.LiveAdapter).where(
@@ -65,7 +65,8 @@ def publish(session: Session, tenant_id: str, manifests: Iterable[Manifest], *, 
         audit.record(session, tenant_id, actor, "adapter.published", version, before=before)
 
 
-def _stored(session: Session, tenant_id: str, manifest: Manifest) -> models.Adapter:
+def stored(session: Session, tenant_id: str, manifest: Manifest) -> models.Adapter:
+    """Return the row of this version, added where it is new."""
     row = session.scalar(
         select(models.Adapter).where(
             models.Adapter.tenant_id == tenant_id, models.Adapter.version == manifest.version

@@ -10,7 +10,7 @@ import click
 
 from cascade.errors import CascadeError
 from scoring.errors import BadExamples, ScoringError
-from webapp import log_commands
+from webapp import learning_commands, log_commands
 from webapp.cache_commands import cache
 from webapp.errors import WebappError
 from webapp.operating import TenantSlug, open_database, tenant_named
@@ -338,6 +338,17 @@ def publish_adapters(tenant: str, adapters: Path) -> None:
 
 main.add_command(policies)
 main.add_command(cache)
+
+
+for command in (
+    learning_commands.list_adapters,
+    learning_commands.promote,
+    learning_commands.roll_back,
+    learning_commands.challenge,
+):
+    adapters.add_command(command)
+main.add_command(learning_commands.retrain)
+main.add_command(learning_commands.worker)
 
 
 @main.group("knowledge")

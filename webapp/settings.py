@@ -55,6 +55,9 @@ class Settings:
     cache: bool
     cache_lifetime: timedelta
     cache_entries: int
+    auto_promote: bool
+    retrain_after: int
+    ray_address: str | None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
@@ -83,6 +86,9 @@ class Settings:
                 days=env.number("FRUGALDESK_CACHE_DAYS", 30, low=0.01, high=3650)
             ),
             cache_entries=env.whole("FRUGALDESK_CACHE_ENTRIES", 20_000, low=1, high=10_000_000),
+            auto_promote=env.flag("FRUGALDESK_AUTO_PROMOTE", "0"),
+            retrain_after=env.whole("FRUGALDESK_RETRAIN_AFTER", 0, low=0, high=1_000_000),
+            ray_address=env.text("RAY_ADDRESS", "") or None,
         )
 
 
