@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -340,7 +341,7 @@ def publish_adapters(tenant: str, adapters: Path, sources: tuple[TextIO, ...]) -
     if files:
         check_examples(adapters, files)
     encoder = load_encoder(settings.scorer_base)
-    with open_database(settings).write() as session:
+    with closing(open_database(settings)) as database, database.write() as session:
         tenant_id = tenant_named(session, tenant)
         versions = import_folder(
             session,

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy.orm import Session
 
-from scoring.customer import Customer
+from scoring.customer import Customer, Feature
 from scoring.errors import BadExamples
 from scoring.examples import Example, Pair, as_row, digest
 from scoring.registry import FILES, Manifest, Registry
@@ -52,7 +52,13 @@ def example(
 ) -> Example:
     """An example with every kind of feature, each number one that a database may write anew."""
     day = None if at is None else at.date()
-    features = {"total": 100.0, "share": 0.1, "count": 3, "member": True, "word": "naïve ☂"}
+    features: dict[str, Feature] = {
+        "total": 100.0,
+        "share": 0.1,
+        "count": 3,
+        "member": True,
+        "word": "naïve ☂",
+    }
     asker = Customer(customer, segment, features, ("2020-01-01 asked",), day)
     return Example(Pair("May I?", "Yes.", asker, "You may."), 1, at, 0.25)
 
