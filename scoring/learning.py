@@ -1,7 +1,5 @@
 """One adapter's layers being learnt: its rows made ready, the factors that move, and the loop."""
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count, islice
@@ -16,7 +14,7 @@ from torch.nn import functional
 
 from scoring.beliefs import Beliefs, Scores
 from scoring.encoder import TOKENS_PER_BATCH, Encoder, by_length
-from scoring.examples import Example, as_row
+from scoring.examples import Example, digest
 from scoring.features import CustomerSpace
 from scoring.layers import LINEARS, Lora, lora_names
 from scoring.network import (
@@ -120,7 +118,7 @@ class Rows:
             labels=np.array([float(example.label) for example in examples]),
             weights=np.array([example.weight for example in examples]),
             segments=np.array([pair.customer.segment for pair in pairs], dtype=object),
-            data=_data_digest(examples),
+            data=digest(examples),
         )
 
     def of(self, segment: str) -> NDArray[np.intp]:
@@ -269,10 +267,3 @@ def _rise_and_fall(steps: int) -> Callable[[int], float]:
     """Return a rate that rises over the first tenth of the steps and falls to nearly nothing."""
     warmup = max(1, steps // 10)
     return lambda step: min((step + 1) / warmup, max(0.02, 1 - step / max(1, steps)))
-
-
-def _data_digest(examples: Sequence[Example]) -> str:
-    digest = hashlib.sha256()
-    for example in examples:
-        digest.update(json.dumps(as_row(example), sort_keys=True).encode())
-    return digest.hexdigest()

@@ -24,3 +24,9 @@ def runs() -> Executor:
     """Return the threads in which drafts started from a page are made."""
     found: Executor = current_app.extensions["frugaldesk.runs"]
     return found
+
+
+def secret() -> str:
+    """Return the service's secret, with which it signs and hashes."""
+    found: str = current_app.config["SECRET_KEY"]
+    return found

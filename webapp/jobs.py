@@ -1,8 +1,8 @@
 """Background jobs: huey carries ids, the rows are the truth.
 
-A job that is lost on the way costs a minute: every minute a worker looks for runs that wait or whose
-worker is gone. `frugaldesk worker` carries jobs out, on SQLite from a file beside the database, on
-PostgreSQL from tables of its own in it.
+A job that is lost on the way costs a minute: every minute a worker looks for runs that wait or
+whose worker is gone. `frugaldesk worker` carries jobs out, on SQLite from a file beside the
+database, on PostgreSQL from tables of its own in it.
 """
 
 import logging

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cascade.verdicts import labels_of
-from scoring.examples import Example, Pair, read_row
+from scoring.examples import Example, Pair, from_row
 from webapp import customers
 from webapp.drift import as_verdict
 from webapp.models import Feedback, RegressionCase, Suggestion, TrainingRow
@@ -153,7 +153,7 @@ def _imported(session: Session, tenant_id: str, before: datetime) -> list[Row]:
         .where(TrainingRow.tenant_id == tenant_id, TrainingRow.created_at <= before)
         .order_by(TrainingRow.created_at, TrainingRow.id)
     )
-    return [Row(read_row(each.row), "imported") for each in stored]
+    return [Row(from_row(each.row), "imported") for each in stored]
 
 
 def _regression(session: Session, tenant_id: str, before: datetime) -> list[Row]:
@@ -162,4 +162,4 @@ def _regression(session: Session, tenant_id: str, before: datetime) -> list[Row]
         .where(RegressionCase.tenant_id == tenant_id, RegressionCase.created_at <= before)
         .order_by(RegressionCase.created_at, RegressionCase.id)
     )
-    return [Row(read_row(each.row), "regression") for each in stored]
+    return [Row(from_row(each.row), "regression") for each in stored]

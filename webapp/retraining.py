@@ -1,6 +1,6 @@
 """From feedback to a judged candidate: one run, readable top to bottom.
 
-    claim ─► examples ─► train ─► score what was kept ─► judge ─► adapter, evaluation, run: one commit
+    claim ─► examples ─► train ─► score what was kept ─► judge ─► one commit
 
 Nothing is half there: weights appear as a whole folder, rows in one transaction, and a run whose
 worker dies begins again from what the database holds, with the same examples and seed.
@@ -15,8 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from numpy.typing import NDArray
 
 from cascade import Policy
 from cascade.recalibration import Recheck, Rescored, accepts, recalibrated, recheck
@@ -25,16 +24,18 @@ from scoring import ScoringError
 from scoring.gate import Judgement, Part, judge
 from scoring.registry import Manifest, Registry
 from scoring.segments import SHARED
-from webapp import adapters, erasure, labels, policies, promotion, runs
+from webapp import adapters, labels, policies, promotion, runs
 from webapp.db import Database
 from webapp.errors import WebappError, places
 from webapp.labels import Row
-from webapp.models import Adapter, AdapterCustomer, Evaluation
+from webapp.models import Evaluation
 from webapp.runs import HEARTBEAT_EVERY, Cancelled, Claim, Lost
 from webapp.settings import Settings
 from webapp.trainers import Stored, Task, Trainer, encoder_of, trainer_for
 
 log = logging.getLogger(__name__)
+
+Scores = NDArray[np.float64]
 
 TOLD_EVERY_S = 0.5
 NO_SEGMENT = "no segment"
@@ -107,7 +108,7 @@ def _counted(rows: labels.Split) -> str:
 
 
 def _task(settings: Settings, mine: Claim, material: Material, registry: Registry) -> Task:
-    """Return what to train on: all segments' rows, because what texts assert is theirs in common."""
+    """Return what to train on: all segments' rows: what a text asserts is the same in each."""
     shared = material.champions.get(SHARED)
     encoder = encoder_of(settings.scorer_base)
     alone = mine.segment != SHARED and shared is not None
@@ -134,9 +135,7 @@ def _judged(
         more_data=_has_more(registry, material.champions, manifest),
         seed=mine.seed,
     )
-    rescored = {
-        name: _rescored(rows, before, after, name) for name in served if name != NO_SEGMENT
-    }
+    rescored = {name: _rescored(rows, before, after, name) for name in served if name != NO_SEGMENT}
     policy = recalibrated(material.policy, rescored)
     rechecks = _rechecked(policy, rescored, material.made_from)
     return _report(judgement, material, policy, rechecks)
@@ -156,7 +155,7 @@ def _scores(
     champions: Mapping[str, str],
     manifest: Manifest,
     rows: Sequence[Row],
-) -> tuple[np.ndarray[Any, np.dtype[np.float64]], np.ndarray[Any, np.dtype[np.float64]]]:
+) -> tuple[Scores, Scores]:
     """Return what champion and candidate say of these rows, each (n,)."""
     from scoring.scorer import Scorer
 
@@ -173,8 +172,8 @@ def _scores(
 
 def _parts(
     rows: Sequence[Row],
-    before: np.ndarray[Any, np.dtype[np.float64]],
-    after: np.ndarray[Any, np.dtype[np.float64]],
+    before: Scores,
+    after: Scores,
     policy: Policy,
 ) -> list[Part]:
     """Return the rows by kind and segment, for the gate."""
@@ -184,7 +183,7 @@ def _parts(
     for segment in np.unique(segments):
         known = None if segment == NO_SEGMENT else str(segment)
         for kind, name in WHAT.items():
-            mine = np.flatnonzero((kinds == kind) & (segments == segment))
+            mine = np.flatnonzero((kinds == kind) & (segments == segment)).tolist()
             examples = [rows[index].example for index in mine]
             parts.append(
                 Part(
@@ -205,11 +204,11 @@ def _parts(
 
 def _rescored(
     rows: Sequence[Row],
-    before: np.ndarray[Any, np.dtype[np.float64]],
-    after: np.ndarray[Any, np.dtype[np.float64]],
+    before: Scores,
+    after: Scores,
     segment: str,
 ) -> Rescored:
-    mine = np.flatnonzero([row.segment == segment for row in rows])
+    mine = np.flatnonzero([row.segment == segment for row in rows]).tolist()
     known = np.array([float(rows[index].example.label) for index in mine])
     return Rescored(known, before[mine], after[mine])
 
@@ -279,14 +278,16 @@ def _store(
 ) -> None:
     """Store adapter, evaluation and the run's end in one transaction, and promote if that is on."""
     against = material.champions.get(mine.segment) or material.champions.get(SHARED)
-    hashes = {
-        erasure.customer_hash(settings.secret_key, mine.tenant_id, row.customer)
-        for row in material.rows.learnt
-    }
     with database.write() as session:
         run = runs.held(session, mine)
         adapter = adapters.stored(session, mine.tenant_id, manifest)
-        _name_customers(session, adapter, hashes)
+        adapters.record_customers(
+            session,
+            mine.tenant_id,
+            [manifest.version],
+            [row.example for row in material.rows.learnt],
+            secret=settings.secret_key,
+        )
         evaluation = Evaluation(
             tenant_id=mine.tenant_id,
             adapter_id=adapter.id,
@@ -300,16 +301,6 @@ def _store(
         if settings.auto_promote and evaluation.promote:
             promotion.promote(session, mine.tenant_id, manifest.version, actor="service")
             runs.note(run, "promoted, because FRUGALDESK_AUTO_PROMOTE is on")
-
-
-def _name_customers(session: Session, adapter: Adapter, hashes: set[str]) -> None:
-    known = select(AdapterCustomer.customer_hash).where(AdapterCustomer.adapter_id == adapter.id)
-    for each in sorted(hashes - set(session.scalars(known))):
-        session.add(
-            AdapterCustomer(
-                tenant_id=adapter.tenant_id, adapter_id=adapter.id, customer_hash=each
-            )
-        )
 
 
 def _give_up(database: Database, mine: Claim, status: str, why: str) -> None:

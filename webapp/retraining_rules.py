@@ -59,13 +59,12 @@ def _new_verdicts(session: Session, tenant_id: str) -> dict[str, int]:
         .where(
             Feedback.tenant_id == tenant_id,
             Feedback.withdrawn_at.is_(None),
-            Suggestion.segment.is_not(None),
         )
     )
     last = _last_runs(session, tenant_id)
     counts: dict[str, int] = {}
     for segment, at in rows:
-        if segment not in last or at > last[segment]:
+        if segment is not None and (segment not in last or at > last[segment]):
             counts[segment] = counts.get(segment, 0) + 1
     return counts
 
@@ -76,7 +75,7 @@ def _last_runs(session: Session, tenant_id: str) -> dict[str, datetime]:
         .where(TrainingRun.tenant_id == tenant_id)
         .group_by(TrainingRun.segment)
     )
-    return {segment: at for segment, at in rows}
+    return dict(rows.all())
 
 
 def _marked(session: Session, tenant_id: str) -> list[tuple[str, str]]:
@@ -96,7 +95,7 @@ def _marked(session: Session, tenant_id: str) -> list[tuple[str, str]]:
     return [
         (segment, because or "marked")
         for segment, because, at in rows
-        if segment not in last or at > last[segment]
+        if at is not None and (segment not in last or at > last[segment])
     ]
 
 
