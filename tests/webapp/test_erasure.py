@@ -21,7 +21,15 @@ from cascade.scopes import place
 from scoring.customer import Customer
 from scoring.examples import Example, Pair, as_row
 from tests.webapp.cache_shop import QUESTION, CacheShop, completion, open_shop
-from webapp import access, adapters, cache_stores, customers, idempotency, models
+from webapp import (
+    access,
+    adapters,
+    cache_stores,
+    customers,
+    idempotency,
+    models,
+    suggestions,
+)
 from webapp.audit import Caller
 from webapp.cli import main
 from webapp.customer_export import export
@@ -356,6 +364,23 @@ def test_an_answer_on_its_way_is_not_kept_for_a_repeated_request(
     assert holding(shop.database) == set()
     with shop.database.read() as session:
         assert session.query(models.IdempotencyKey).count() == 0
+
+
+def test_the_stream_of_a_draft_ends_where_its_customer_is_erased(shop: CacheShop) -> None:
+    setup = shop.app.extensions["frugaldesk.desk"].setup(shop.tenant)
+    with shop.database.write() as session:
+        customer = customers.find(session, shop.tenant, WHO)
+        ticket = suggestions.put_ticket(
+            session, customer, external_id="T-1", subject="", body=QUESTION
+        )
+        begun = suggestions.begin(session, Caller(shop.tenant, "test"), ticket, setup)
+    agent = shop.signed_in("agent")
+    path = f"/tickets/{ticket.id}/suggestions/{begun.suggestion_id}/events"
+    stream = iter(agent.get(path, buffered=False).response)
+    assert "event: steps" in str(next(stream))
+    erase_now(shop)
+    assert list(stream) == []
+    assert agent.get(path).status_code == 404
 
 
 def test_an_erasure_waits_for_who_writes_to_a_ticket_of_the_customer(shop: CacheShop) -> None:
