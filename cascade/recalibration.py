@@ -13,6 +13,8 @@ Array = NDArray[np.float64]
 
 FEWEST_WRONG = 20
 """With fewer answers known to be wrong than this a segment's thresholds stay as they are."""
+FEWEST_ACCEPTED = 10
+"""With fewer of them accepted now a threshold may rise, but not fall: too little shows how far."""
 FURTHEST = 0.1
 """No threshold moves further than this at once."""
 
@@ -94,7 +96,8 @@ def _as_careful(tier: Tier, segment: str, rows: Rescored) -> float:
         return now
     before, after = tier.chances(rows.champion[wrong]), tier.chances(rows.candidate[wrong])
     most = int((before >= now).sum())
-    steps = np.round(np.arange(-FURTHEST, FURTHEST + 0.005, 0.01) + now, 2)
+    lowest = -FURTHEST if most >= FEWEST_ACCEPTED else 0.0
+    steps = np.round(np.arange(lowest, FURTHEST + 0.005, 0.01) + now, 4)
     within = [float(each) for each in steps if 0 < each <= 1]
     careful = [each for each in within if (after >= each).sum() <= most]
     return min(careful, default=max(within))
