@@ -37,9 +37,21 @@ def create_app(settings: Settings, *, open_desk: bool = True) -> APIFlask:
     With `open_desk=False` the caller opens it: `app.extensions["frugaldesk.desk"].open()`.
     Raises `BadSettings` and `cascade.errors.MissingPrice` before anything is served.
     """
-    from webapp import access, api, cache_page, pages, panel, policy_page, problems, review
+    from webapp import (
+        access,
+        api,
+        cache_page,
+        learning_api,
+        learning_page,
+        pages,
+        panel,
+        policy_page,
+        problems,
+        review,
+    )
     from webapp.db import Database
     from webapp.desk import Desk
+    from webapp.jobs import Jobs
 
     app = APIFlask(
         "webapp",
@@ -56,23 +68,26 @@ def create_app(settings: Settings, *, open_desk: bool = True) -> APIFlask:
         SESSION_COOKIE_SAMESITE="Lax",
         SESSION_COOKIE_SECURE=settings.cookie_secure,
         WTF_CSRF_TIME_LIMIT=None,
+        AUTO_PROMOTE=settings.auto_promote,
     )
     database = Database(settings.database_url)
     desk = Desk(settings, database)
     app.extensions["frugaldesk.database"] = database
     app.extensions["frugaldesk.desk"] = desk
+    app.extensions["frugaldesk.jobs"] = Jobs(settings)
     app.extensions["frugaldesk.runs"] = ThreadPoolExecutor(8, thread_name_prefix="cascade")
     problems.install(app)
     # Before access, which reads the form, and with it the file, to check its token.
     app.before_request(policy_page.allow_files)
     access.install(app)
-    api.install(app)
+    api.install(app, learning_api.blueprint)
     for blueprint in (
         pages.blueprint,
         panel.blueprint,
         review.blueprint,
         policy_page.blueprint,
         cache_page.blueprint,
+        learning_page.blueprint,
     ):
         app.register_blueprint(blueprint, enable_openapi=False)
     if open_desk:

@@ -40,10 +40,11 @@ blueprint = APIBlueprint("api", __name__, url_prefix="/api/v1", tag="API")
 keys = HTTPTokenAuth(description="An API key, made with `frugaldesk keys create`.")
 
 
-def install(app: APIFlask) -> None:
+def install(app: APIFlask, *others: APIBlueprint) -> None:
     """Register the API; it is called with keys, so forms' CSRF tokens don't apply to it."""
-    csrf.exempt(blueprint)
-    app.register_blueprint(blueprint)
+    for each in (blueprint, *others):
+        csrf.exempt(each)
+        app.register_blueprint(each)
     app.config["HTTP_ERROR_SCHEMA"] = contracts.PROBLEM
     app.config["VALIDATION_ERROR_SCHEMA"] = contracts.PROBLEM
     app.spec_processor(_describe_problems)

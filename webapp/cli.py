@@ -212,11 +212,13 @@ def demo(prepare_only: bool) -> None:
     """Set up the synthetic demo shop (once) and serve it."""
     from webapp.demo.starting import prepare
     from webapp.serving import serve as run
+    from webapp.serving import worker_beside
 
     settings = Settings.from_env()
     prepare(settings)
     if not prepare_only:
-        run(settings)
+        with worker_beside():
+            run(settings)
 
 
 # What an operator sets up

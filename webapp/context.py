@@ -6,6 +6,7 @@ from flask import current_app
 
 from webapp.db import Database
 from webapp.desk import Desk
+from webapp.jobs import Jobs
 
 
 def database() -> Database:
@@ -29,4 +30,10 @@ def runs() -> Executor:
 def secret() -> str:
     """Return the service's secret, with which it signs and hashes."""
     found: str = current_app.config["SECRET_KEY"]
+    return found
+
+
+def jobs() -> Jobs:
+    """Return the app's queue of background jobs."""
+    found: Jobs = current_app.extensions["frugaldesk.jobs"]
     return found

@@ -39,6 +39,7 @@ from cascade.providers import Drafts
 from cascade.scopes import Scope
 from scoring import ScoringError
 from scoring.customer import Customer
+from scoring.segments import SHARED
 from webapp import adapters, policies, schema
 from webapp.cache_stores import DatabaseStore
 from webapp.db import Database
@@ -162,13 +163,17 @@ class Desk:
                 knowledge=self._library.of(session, tenant_id),
             )
         for version in setup.champions.values():
-            try:
-                if version not in self._scorer.loaded:
-                    self._scorer.load(version)
-            except ScoringError as exc:
-                log.error("adapter %s cannot be loaded: %s", version, exc)
-                raise NotReady(f"the adapter {version} cannot be loaded") from exc
+            self._load(version)
         return setup
+
+    def _load(self, version: str) -> None:
+        """Serve a version, unless it is served already; raises `NotReady`."""
+        try:
+            if self._scorer is not None and version not in self._scorer.loaded:
+                self._scorer.load(version)
+        except ScoringError as exc:
+            log.error("adapter %s cannot be loaded: %s", version, exc)
+            raise NotReady(f"the adapter {version} cannot be loaded") from exc
 
     def answer(
         self,
@@ -233,6 +238,17 @@ class Desk:
     ) -> "list[Score]":
         """Return each answer's score for the request's question, customer and nearest passage."""
         return self._scores(request, [(text, request.customer) for text in answers], champions)
+
+    def score_with(
+        self, request: DraftRequest, answers: Sequence[str], version: str
+    ) -> list[float]:
+        """Return what one adapter says of these answers, whether or not it is anybody's champion.
+
+        Raises `NotReady` where it cannot be loaded.
+        """
+        self._load(version)
+        alone = {request.customer.segment or SHARED: version}
+        return [each.value for each in self.score(request, answers, alone)]
 
     def score_for(
         self,

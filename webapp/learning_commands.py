@@ -1,5 +1,8 @@
 """Commands that make the scorer better: retrain, worker, and moving adapters."""
 
+import os
+import signal
+import time
 from typing import TYPE_CHECKING
 
 import click
@@ -53,16 +56,26 @@ def retrain(
 
 @click.command()
 @click.option("--processes", default=1, show_default=True, type=click.IntRange(1, 64))
-def worker(processes: int) -> None:
+@click.option("--with-parent", is_flag=True, hidden=True, help="End when the parent process does.")
+def worker(processes: int, with_parent: bool) -> None:
     """Carry out training runs until stopped; any number of workers may run beside each other."""
     import logging
+    import threading
 
     from webapp.jobs import Jobs
 
     settings = Settings.from_env()
     open_database(settings).close()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    if with_parent:
+        threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     Jobs(settings).work(processes=processes)
+
+
+def _end_with_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @click.command("list")

@@ -37,7 +37,7 @@ def due(session: Session, tenant_id: str, after: int) -> dict[str, str]:
     """
     alarm = _has_alarm(session, tenant_id)
     found = {}
-    for segment, count in _new_verdicts(session, tenant_id).items():
+    for segment, count in new_verdicts(session, tenant_id).items():
         if count >= after:
             found[segment] = f"{count} new verdicts"
         elif alarm and count:
@@ -47,7 +47,7 @@ def due(session: Session, tenant_id: str, after: int) -> dict[str, str]:
     return found
 
 
-def _new_verdicts(session: Session, tenant_id: str) -> dict[str, int]:
+def new_verdicts(session: Session, tenant_id: str) -> dict[str, int]:
     """Return how many verdicts each segment has had since its last run was asked for."""
     rows = session.execute(
         select(Suggestion.segment, Feedback.created_at)

@@ -80,6 +80,19 @@ def newest(session: Session, tenant_id: str, limit: int) -> Sequence[TrainingRun
     return session.scalars(by_age.limit(limit)).all()
 
 
+def usual_seconds(session: Session, run: TrainingRun) -> float | None:
+    """Return how long the tenant's last finished run for this segment took, else for any."""
+    finished = session.scalar(
+        select(TrainingRun)
+        .where(TrainingRun.tenant_id == run.tenant_id, TrainingRun.status == "done")
+        .order_by((TrainingRun.segment == run.segment).desc(), TrainingRun.created_at.desc())
+        .limit(1)
+    )
+    if finished is None or finished.started_at is None or finished.finished_at is None:
+        return None
+    return (finished.finished_at - finished.started_at).total_seconds()
+
+
 def cancel(session: Session, run: TrainingRun, *, actor: str) -> None:
     """Stop a run: a queued one at once, a running one at its next step; `Refused` if it is over."""
     if run.status not in ACTIVE:

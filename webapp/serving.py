@@ -1,6 +1,10 @@
 """Serves the app with gunicorn: threads for waiting on models, processes for more cores."""
 
 import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
@@ -21,6 +25,18 @@ def serve(settings: Settings) -> None:
         flush=True,
     )
     _Server(settings).run()
+
+
+@contextmanager
+def worker_beside() -> Iterator[None]:
+    """Run `frugaldesk worker` in a process of its own for as long as the block lasts."""
+    command = [sys.executable, "-m", "webapp.cli", "worker", "--with-parent"]
+    process = subprocess.Popen(command)  # noqa: S603
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
 
 
 class _Server(BaseApplication):  # type: ignore[misc]
