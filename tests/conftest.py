@@ -14,6 +14,12 @@ from tempfile import TemporaryDirectory
 import httpx
 import pytest
 
+from scoring.customer import Customer
+from scoring.encoder import Encoder, load_encoder
+from scoring.examples import Example, Pair
+from scoring.registry import Registry
+from scoring.training import train
+from tests.returns import CREATED, Trained, returns
 from webapp import schema
 from webapp.db import Database
 
@@ -53,6 +59,25 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield server.get_uri()
         finally:
             server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def encoder() -> Encoder:
+    """The bundled encoder."""
+    return load_encoder()
+
+
+@pytest.fixture(scope="session")
+def trained(encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Adapters for `gold`, `guest` and the shared one; `tiny` has three examples and falls back."""
+    few = [
+        Example(Pair("Can I return it?", "Yes, you can.", Customer(f"t-{n}", "tiny")), n % 2)
+        for n in range(3)
+    ]
+    examples = [*returns(400, customers=80, seed=1), *few]
+    registry = Registry(tmp_path_factory.mktemp("adapters"))
+    adapters = train(examples, encoder=encoder, registry=registry, progress=False, created=CREATED)
+    return Trained(registry, adapters, examples)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -16,7 +16,7 @@ from scoring.errors import BadEncoder
 from scoring.registry import Registry
 from scoring.scorer import Scorer
 from scoring.training import train
-from tests.scoring.conftest import CREATED, returns
+from tests.returns import CREATED, returns
 
 
 def bundled() -> Path:

@@ -12,7 +12,7 @@ from scoring.errors import BadExamples
 from scoring.evaluation import Report, evaluate
 from scoring.examples import Example, Pair
 from scoring.metrics import accuracy, auc, brier, expected_calibration_error
-from tests.scoring.conftest import WINDOW, Trained, returns
+from tests.returns import WINDOW, Trained, returns
 
 CHAMPIONS = {"shared": "shared@000000000000"}
 

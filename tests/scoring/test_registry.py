@@ -10,7 +10,7 @@ from scoring.encoder import Encoder
 from scoring.errors import BadAdapter
 from scoring.registry import FILES, MANIFEST, Manifest, Registry
 from scoring.scorer import Scorer
-from tests.scoring.conftest import Trained
+from tests.returns import Trained
 
 MANIFEST_OF_NOTHING = Manifest(
     segment="gold",

@@ -28,7 +28,7 @@ from scoring.network import STATES, sentences
 from scoring.registry import CALIBRATION, HEAD, WEIGHTS, Registry
 from scoring.scorer import Score, Scorer, read_adapter
 from scoring.wordings import PlainVectors
-from tests.scoring.conftest import Trained, customer
+from tests.returns import Trained, customer
 
 
 def values(scores: Sequence[Score]) -> list[float]:

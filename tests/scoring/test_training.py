@@ -14,7 +14,7 @@ from scoring.scorer import Scorer
 from scoring.study import TEXT_FOLDS
 from scoring.training import MIN_EXAMPLES, Run, falling_back, train, trained_segments
 from tests.conftest import run_frugaldesk
-from tests.scoring.conftest import CREATED, Trained, returns
+from tests.returns import CREATED, Trained, returns
 
 
 def test_trains_the_shared_adapter_and_one_per_segment_with_enough_examples(

@@ -154,7 +154,7 @@ def adapters(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from scoring.encoder import load_encoder
     from scoring.registry import Registry
     from scoring.training import train
-    from tests.scoring.conftest import returns
+    from tests.returns import returns
 
     registry = Registry(tmp_path_factory.mktemp("adapters"))
     examples = returns(120, customers=40, seed=1)
