@@ -40,6 +40,7 @@ def create_app(settings: Settings, *, open_desk: bool = True) -> APIFlask:
     from webapp import access, api, cache_page, pages, panel, policy_page, problems, review
     from webapp.db import Database
     from webapp.desk import Desk
+    from webapp.feedback import Audits
 
     app = APIFlask(
         "webapp",
@@ -61,6 +62,7 @@ def create_app(settings: Settings, *, open_desk: bool = True) -> APIFlask:
     desk = Desk(settings, database)
     app.extensions["frugaldesk.database"] = database
     app.extensions["frugaldesk.desk"] = desk
+    app.extensions["frugaldesk.audits"] = Audits(settings.audit_share)
     app.extensions["frugaldesk.runs"] = ThreadPoolExecutor(8, thread_name_prefix="cascade")
     problems.install(app)
     # Before access, which reads the form, and with it the file, to check its token.

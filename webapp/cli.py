@@ -13,6 +13,7 @@ from scoring.errors import BadExamples, ScoringError
 from webapp import log_commands
 from webapp.cache_commands import cache
 from webapp.errors import WebappError
+from webapp.feedback_commands import feedback_group
 from webapp.operating import TenantSlug, open_database, tenant_named
 from webapp.policy_commands import policies
 from webapp.settings import Settings, scorer_base
@@ -338,6 +339,7 @@ def publish_adapters(tenant: str, adapters: Path) -> None:
 
 main.add_command(policies)
 main.add_command(cache)
+main.add_command(feedback_group)
 
 
 @main.group("knowledge")

@@ -55,6 +55,7 @@ class Settings:
     cache: bool
     cache_lifetime: timedelta
     cache_entries: int
+    audit_share: float
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
@@ -83,6 +84,7 @@ class Settings:
                 days=env.number("FRUGALDESK_CACHE_DAYS", 30, low=0.01, high=3650)
             ),
             cache_entries=env.whole("FRUGALDESK_CACHE_ENTRIES", 20_000, low=1, high=10_000_000),
+            audit_share=env.number("FRUGALDESK_AUDIT_SHARE", 0.05, low=0, high=1),
         )
 
 
