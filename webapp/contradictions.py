@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from cascade.verdicts import WORD
 from webapp import reviews
 from webapp.db import Database
-from webapp.labels import labels_of_answers
+from webapp.standing import labels_of_answers
 from webapp.models import Feedback, Review, Suggestion, utc_now
 
 REASON = "Two people disagree on the same answer to the same question for customers alike."

@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 
 from scoring.examples import Example, Pair, as_row
 from webapp import customers
-from webapp.labels import labels_on
+from webapp.standing import labels_on
 from webapp.models import Feedback, RegressionCase, Suggestion
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from webapp.labels import verdicts_on
+from webapp.standing import verdicts_on
 from webapp.models import Feedback, Suggestion
 from webapp.panel import name_of
 

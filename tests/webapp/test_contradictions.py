@@ -13,7 +13,7 @@ from webapp.cli import main
 from webapp.db import Database
 from webapp.drift import wrongness
 from webapp.errors import Refused, Unknown
-from webapp.labels import labels_of_answers, labels_on
+from webapp.standing import labels_of_answers, labels_on
 
 AGENT, OTHER = "user:agent@t.example", "user:other@t.example"
 

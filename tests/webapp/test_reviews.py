@@ -23,7 +23,7 @@ from webapp.db import Database
 from webapp.drift import drift
 from webapp.errors import Refused
 from webapp.feedback import Audits
-from webapp.labels import labels_on
+from webapp.standing import labels_on
 
 LIGHTLY = ANSWER.replace("thirty", "30")
 

@@ -1,4 +1,4 @@
-"""What the verdicts stored on a suggestion teach; what was withdrawn teaches nothing."""
+"""What the verdicts that stand on a suggestion teach; what was withdrawn teaches nothing."""
 
 from collections.abc import Sequence
 
