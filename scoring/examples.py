@@ -1,11 +1,11 @@
 """Labelled examples: what the scorer learns from, one JSON object a line."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
@@ -59,10 +59,24 @@ def read_examples(source: TextIO, *, name: str, labelled: bool = True) -> list[E
 
 
 def read_rows(
-    source: TextIO, *, name: str, labelled: bool = True
+    source: TextIO,
+    *,
+    name: str,
+    labelled: bool = True,
+    check: Callable[[Example], None] | None = None,
 ) -> Iterator[tuple[dict[str, Any], Example]]:
-    """Yield each line as the object that was read and the example it makes."""
-    return read_objects(source, partial(_example, labelled=labelled), name=name)
+    """Yield each line as the object that was read and the example it makes.
+
+    What `check` says against an example, as `BadExamples`, is told with file and line too.
+    """
+
+    def make(row: dict[str, Any]) -> Example:
+        example = from_row(row, labelled=labelled)
+        if check is not None:
+            check(example)
+        return example
+
+    return read_objects(source, make, name=name)
 
 
 def read_objects(
@@ -119,6 +133,14 @@ def as_row(example: Example) -> dict[str, Any]:
     return row
 
 
+def digest(examples: Iterable[Example]) -> str:
+    """Return the sha256 of examples in their order, as an adapter's manifest names its data."""
+    read = hashlib.sha256()
+    for example in examples:
+        read.update(json.dumps(as_row(example), sort_keys=True).encode())
+    return read.hexdigest()
+
+
 def asked_by(row: Mapping[str, Any]) -> tuple[Customer, datetime | None]:
     """Return the customer of one line, as they were at its `at`, and that moment."""
     customer = row.get("customer")
@@ -128,7 +150,11 @@ def asked_by(row: Mapping[str, Any]) -> tuple[Customer, datetime | None]:
     return Customer.from_row(row["customer"], row.get("history", ()), day), at
 
 
-def _example(row: Mapping[str, Any], *, labelled: bool) -> Example:
+def from_row(row: Mapping[str, Any], *, labelled: bool = True) -> Example:
+    """Return the example that a JSON object says; raises `BadExamples` or `BadCustomer`.
+
+    With `labelled=False` the label may be missing and counts as 0.
+    """
     customer, at = asked_by(row)
     for field in ("question", "answer"):
         expect(isinstance(row.get(field), str), field, "a string", row.get(field))

@@ -67,6 +67,13 @@ class Fusion:
         raw: Scores = _raw(_tensors(told), torch.from_numpy(places), *moving).numpy()
         return raw
 
+    def texts(self, told: Told, places: NDArray[np.intp]) -> Scores:
+        """Return the log odds that texts grant, and are about the question, (n, 2)."""
+        by_topic = self.by_topic[:, np.arange(places.shape[1]), places].sum(2)  # (sources, n)
+        layers, wordings, _ = np.exp(self.weights[:, None] + by_topic)
+        grants = layers * told.layers + wordings * told.wordings
+        return np.stack([grants, self.about[0] * told.about + self.about[1]], axis=1)
+
 
 def fit_fusion(
     told: Told, places: NDArray[np.intp], topics: int, labels: Scores, weights: Scores

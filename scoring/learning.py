@@ -1,10 +1,9 @@
 """One adapter's layers being learnt: its rows made ready, the factors that move, and the loop."""
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count, islice
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,11 +11,10 @@ from numpy.typing import NDArray
 from peft import LoraConfig
 from torch import Tensor, nn
 from torch.nn import functional
-from tqdm import tqdm
 
 from scoring.beliefs import Beliefs, Scores
 from scoring.encoder import TOKENS_PER_BATCH, Encoder, by_length
-from scoring.examples import Example, as_row
+from scoring.examples import Example, digest
 from scoring.features import CustomerSpace
 from scoring.layers import LINEARS, Lora, lora_names
 from scoring.network import (
@@ -43,6 +41,18 @@ PASSAGE_DROPOUT = 0.3
 
 MOST_PASSES = 6
 """Few texts are not read more often than this: the layers would learn them by heart."""
+
+
+class Progress(Protocol):
+    """Who is told how a training goes; `tqdm` is one. What it raises ends the training."""
+
+    total: float | None
+
+    def set_description(self, desc: str) -> None:
+        """Say what begins now."""
+
+    def update(self, n: float) -> object:
+        """Say that so many more of the `total` steps are done."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +118,7 @@ class Rows:
             labels=np.array([float(example.label) for example in examples]),
             weights=np.array([example.weight for example in examples]),
             segments=np.array([pair.customer.segment for pair in pairs], dtype=object),
-            data=_data_digest(examples),
+            data=digest(examples),
         )
 
     def of(self, segment: str) -> NDArray[np.intp]:
@@ -203,7 +213,7 @@ def fit_layers(
     beliefs: Beliefs,
     schedule: Schedule,
     seed: int,
-    bar: "tqdm[None]",
+    bar: Progress,
 ) -> None:
     """Train the adapted layers on what is believed of these texts: the loop that takes the time."""
     groups = [
@@ -257,10 +267,3 @@ def _rise_and_fall(steps: int) -> Callable[[int], float]:
     """Return a rate that rises over the first tenth of the steps and falls to nearly nothing."""
     warmup = max(1, steps // 10)
     return lambda step: min((step + 1) / warmup, max(0.02, 1 - step / max(1, steps)))
-
-
-def _data_digest(examples: Sequence[Example]) -> str:
-    digest = hashlib.sha256()
-    for example in examples:
-        digest.update(json.dumps(as_row(example), sort_keys=True).encode())
-    return digest.hexdigest()

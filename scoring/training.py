@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -35,7 +35,7 @@ from scoring.features import CustomerSpace
 from scoring.fusion import Fusion, Told, fit_fusion
 from scoring.head import Head, told
 from scoring.history import words_of
-from scoring.learning import Learner, Rows, Schedule, fit_layers, lora_config
+from scoring.learning import Learner, Progress, Rows, Schedule, fit_layers, lora_config
 from scoring.metrics import auc, brier, expected_calibration_error
 from scoring.registry import Manifest, Registry
 from scoring.scorer import Adapter, read_adapter, read_learnt
@@ -44,7 +44,7 @@ from scoring.start import start_for
 from scoring.study import TEXT_FOLDS, Study
 from scoring.topics import nearest
 from scoring.trees import Trees
-from scoring.wordings import beside, find_topics
+from scoring.wordings import PlainVectors, beside, find_topics
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +52,19 @@ MIN_EXAMPLES = 100
 """A segment with fewer examples than this, or one class only, falls back to the shared adapter."""
 
 SHARED_TREES = 400
-SEGMENT_TREES = 24
-SEGMENT_RATE = 0.05
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How many trees a segment adds to the shared ones, and how much each may say."""
+
+    trees: int
+    rate: float
+
+
+BESIDE_SHARED = Growth(trees=24, rate=0.05)
+AGAINST_SHARED = Growth(trees=60, rate=0.1)
+"""A candidate learns from feedback that says where the shared rules are wrong for its segment."""
 
 SHARED_SCHEDULE = Schedule(steps=140, rate=5e-4, reading_rate=2e-3)
 SEGMENT_SCHEDULE = Schedule(steps=8, rate=1e-4, reading_rate=3e-4, pull=1e-3)
@@ -88,21 +99,49 @@ def train(
     Raises `BadExamples` for an empty set, one class only, or a named segment with too few examples.
     """
     check_examples(examples, segment)
-    plan = [segment] if segment else [SHARED, *trained_segments(examples)]
-    run = Run(encoder, registry, seed, created)
+    champions = registry.champions()
+    if segment is not None and SHARED not in champions:
+        raise BadAdapter(
+            f"{registry.root / files.CHAMPIONS}: no shared adapter to start from; "
+            "run `frugaldesk train` without --segment first"
+        )
+    shared = None if segment is None else champions[SHARED]
+    run = Run(encoder, registry, seed, created, shared)
     trained = []
-    with _repeatable(seed), _bar(progress=progress) as bar:
-        bar.set_description("reading texts")
-        study = run.study(examples, segment)
-        bar.total = run.steps(study, plan)
-        bar.set_description("judging unseen answers")
-        unseen = run.unseen(study, segment, bar)
-        for name in plan:
-            bar.set_description(f"training {name}")
-            trained.append(run.train_one(name, study, unseen, bar))
-            registry.set_champions({**registry.champions(), name: trained[-1].version})
+    with _bar(progress=progress) as bar:
+        plan = [segment] if segment else [SHARED, *trained_segments(examples)]
+        for adapter in run.adapters(examples, plan, bar):
+            registry.set_champions({**registry.champions(), adapter.segment: adapter.version})
+            trained.append(adapter)
     for name, count in falling_back(examples).items():
         log.info("segment %r falls back to the shared adapter: %d examples", name, count)
+    return trained
+
+
+def train_candidate(
+    examples: Sequence[Example],
+    segment: str,
+    *,
+    shared: str | None,
+    encoder: Encoder,
+    registry: Registry,
+    seed: int,
+    created: datetime,
+    progress: Progress,
+) -> TrainedAdapter:
+    """Train and store one adapter that goes live nowhere: the segment's, or the shared one.
+
+    A segment's starts from the version `shared`, the shared one from the stored start. `progress`
+    is told each stage and step, and what it raises ends the training with nothing stored. Raises
+    `BadExamples` as `train` does, `BadAdapter` where `shared` cannot be read.
+    """
+    alone = None if segment == SHARED else segment
+    check_examples(examples, alone)
+    if alone is not None and shared is None:
+        raise BadAdapter(f"no shared adapter that one for {segment!r} could start from")
+    start = shared if alone else None
+    run = Run(encoder, registry, seed, created, start, AGAINST_SHARED)
+    (trained,) = run.adapters(examples, [segment], progress)
     return trained
 
 
@@ -170,24 +209,46 @@ class Unseen:
 
 @dataclass(frozen=True)
 class Run:
-    """One call of `train`: where adapters come from and go to, and what makes them repeatable."""
+    """One training: where adapters come from and go to, and what makes them repeatable.
+
+    `shared` is the version that segments start from; None while there is none, so that everything
+    is learnt from the stored start.
+    """
 
     encoder: Encoder
     registry: Registry
     seed: int
     created: datetime
+    shared: str | None
+    own: Growth = BESIDE_SHARED
 
-    def study(self, examples: Sequence[Example], segment: str | None) -> Study:
+    def adapters(
+        self, examples: Sequence[Example], plan: Sequence[str], bar: Progress
+    ) -> Iterator[TrainedAdapter]:
+        """Train and store the adapters of this plan, in order; a shared one comes first."""
+        with _repeatable(self.seed):
+            bar.set_description("reading texts")
+            study = self.study(examples)
+            bar.total = self.steps(study, plan)
+            bar.set_description("judging unseen answers")
+            unseen = self.unseen(study, plan[0], bar)
+            run = self
+            for name in plan:
+                bar.set_description(f"training {name}")
+                trained = run.train_one(name, study, unseen, bar)
+                run = replace(run, shared=trained.version) if name == SHARED else run
+                yield trained
+
+    def study(self, examples: Sequence[Example]) -> Study:
         """Read the examples and find out what they say.
 
-        Where one segment is trained alone, the spaces, the topics and the layers are those of the
-        shared champion, from which it starts.
+        With a shared adapter to start from, the spaces, the topics and the layers are its.
         """
-        shared = None if segment is None else self._shared()
+        shared = self._shared()
         customers = [example.pair.customer for example in examples]
         words = words_of(customers)
-        read = self.encoder.read(words, remembered=False)
-        lines = {line: reading.vector for line, reading in zip(words, read, strict=True)}
+        vectors = (each.vector for each in self.encoder.read(words, remembered=False))
+        lines = dict(zip(words, vectors, strict=True))
         if shared is None:
             space = CustomerSpace.fit(customers, lines, self.encoder.dim, self.seed)
             rows = Rows.prepare(examples, self.encoder, space, lines)
@@ -195,7 +256,10 @@ class Run:
         else:
             space, topics = shared.space, shared.head.wordings.topics
             rows = Rows.prepare(examples, self.encoder, space, lines)
-        return Study.of(rows, space, topics, self._start(shared).read(rows.parts), self.seed)
+        read = self._start(shared).read(rows.parts)
+        if shared is not None:
+            read = _as_fused(read, shared.head, rows.plain)
+        return Study.of(rows, space, topics, read, self.seed)
 
     def steps(self, study: Study, plan: Sequence[str]) -> int:
         """Return how many steps the layers will take for the adapters of this plan."""
@@ -205,10 +269,10 @@ class Run:
         planned = zip(plan, texts, strict=True)
         return unseen + sum(schedule_of(name).steps_over(count) for name, count in planned)
 
-    def unseen(self, study: Study, segment: str | None, bar: "tqdm[None]") -> Unseen:
+    def unseen(self, study: Study, name: str, bar: Progress) -> Unseen:
         """Find out what is told of rows whose answer and customer nothing had seen."""
-        shared = None if segment is None else self._shared()
-        sources = self._told_unseen(study, shared, schedule_of(segment or SHARED), bar)
+        shared = self._shared()
+        sources = self._told_unseen(study, shared, schedule_of(name), bar)
         if shared is not None:
             fusion = shared.head.fusion
             return Unseen(fusion, fusion.raw(sources, study.places))
@@ -222,7 +286,7 @@ class Run:
         return Unseen(_fused(study, sources, np.arange(len(raw))), raw)
 
     def _told_unseen(
-        self, study: Study, shared: Adapter | None, schedule: Schedule, bar: "tqdm[None]"
+        self, study: Study, shared: Adapter | None, schedule: Schedule, bar: Progress
     ) -> Told:
         """Return what the sources say of each row where none had seen its answer."""
         rows, read = study.rows, np.zeros((len(study.fold), 2))
@@ -243,9 +307,7 @@ class Run:
         by_row = np.concatenate([read, said], axis=1)[rows.text]
         return Told(by_row[:, 0], by_row[:, 2], study.entitled, by_row[:, 1] + by_row[:, 3])
 
-    def train_one(
-        self, name: str, study: Study, unseen: Unseen, bar: "tqdm[None]"
-    ) -> TrainedAdapter:
+    def train_one(self, name: str, study: Study, unseen: Unseen, bar: Progress) -> TrainedAdapter:
         """Train, calibrate and store one adapter."""
         started = time.perf_counter()
         rows, chosen = study.rows, study.rows.of(name)
@@ -316,17 +378,14 @@ class Run:
         if shared is None:
             return study.rules(chosen, SHARED_TREES, self.seed)
         before = shared.head.trees
-        own = study.rules(chosen, SEGMENT_TREES, self.seed, after=before, rate=SEGMENT_RATE)
+        count, rate = self.own.trees, self.own.rate
+        own = study.rules(chosen, count, self.seed, after=before, rate=rate)
         return before.and_then(own)
 
-    def _shared(self) -> Adapter:
-        champions = self.registry.champions()
-        if SHARED not in champions:
-            raise BadAdapter(
-                f"{self.registry.root / files.CHAMPIONS}: no shared adapter to start from; "
-                "run `frugaldesk train` without --segment first"
-            )
-        return read_adapter(champions[SHARED], self.encoder, self.registry)
+    def _shared(self) -> Adapter | None:
+        if self.shared is None:
+            return None
+        return read_adapter(self.shared, self.encoder, self.registry)
 
 
 def schedule_of(name: str) -> Schedule:
@@ -376,6 +435,13 @@ def metrics_of(labels: Scores, chances: Scores) -> dict[str, float | None]:
         "brier": brier(labels, chances),
         "ece": expected_calibration_error(labels, chances),
     }
+
+
+def _as_fused(read: Scores, head: Head, plain: PlainVectors) -> Scores:
+    """Return what all that the head knows of texts makes of them, (texts, 2)."""
+    places = head.wordings.topics_of(plain)
+    nobody = np.zeros(len(read))
+    return head.fusion.texts(told(read, head.wordings, plain, places, nobody), places)
 
 
 def _fused(study: Study, sources: Told, chosen: NDArray[np.intp]) -> Fusion:

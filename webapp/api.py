@@ -15,7 +15,9 @@ from sqlalchemy import Select, and_, or_, select
 from webapp import (
     audit,
     contracts,
+    customer_export,
     customers,
+    erasure,
     feedback,
     followup,
     policies,
@@ -25,7 +27,7 @@ from webapp import (
 )
 from webapp.access import caller_of_key, csrf
 from webapp.audit import Caller
-from webapp.context import audits, database, desk, runs
+from webapp.context import audits, database, desk, runs, secret
 from webapp.drift import drift
 from webapp.errors import Unknown
 from webapp.idempotency import idempotent
@@ -196,6 +198,27 @@ def get_customer(external_id: str) -> Any:
     """Give one customer."""
     with database().read() as session:
         return _customer(customers.find(session, g.caller.tenant_id, external_id))
+
+
+@blueprint.delete("/customers/<external_id>")
+@blueprint.auth_required(keys)
+@blueprint.output(contracts.ErasedShown)
+def erase_customer(external_id: str) -> Any:
+    """Erase a customer with all that is held on them, and say how much that was."""
+    with database().write() as session:
+        erased = erasure.erase(
+            session, g.caller.tenant_id, external_id, actor=g.caller.actor, secret=secret()
+        )
+    return erased.as_json()
+
+
+@blueprint.get("/customers/<external_id>/export")
+@blueprint.auth_required(keys)
+@blueprint.output(contracts.CustomerExport)
+def export_customer(external_id: str) -> Any:
+    """Give everything that is held on a customer."""
+    with database().read() as session:
+        return customer_export.export(session, g.caller.tenant_id, external_id)
 
 
 @blueprint.get("/customers/<external_id>/features")

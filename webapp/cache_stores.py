@@ -14,7 +14,7 @@ from webapp import audit
 from webapp.audit import Caller
 from webapp.cache_search import END_MOVED, TURN, PostgresSearch, Search, SqliteSearch
 from webapp.db import Database
-from webapp.models import CacheEntry
+from webapp.models import CacheEntry, Customer
 
 FOREVER = 2**62
 """When a pinned entry expires, in the microseconds that vectors carry."""
@@ -153,7 +153,7 @@ class DatabaseStore:
         )
 
 
-def _take_turn(session: Session, tenant: str) -> None:
+def take_turn(session: Session, tenant: str) -> None:
     """Let one writer at a time add or delete a tenant's entries, so that none waits for another's.
 
     SQLite has one writer anyway.
@@ -184,7 +184,8 @@ def erase_recorded(session: Session, caller: Caller, which: Which) -> int:
     """Delete what a person says, with an audit entry; how many entries there were."""
     count = erase(session, caller.tenant_id, which)
     about = [name for name, value in vars(which).items() if value is not None]
-    subject = which.entry or which.customer or which.segment or which.knowledge or "outdated"
+    subject = which.entry or _customer_row(session, caller.tenant_id, which.customer)
+    subject = subject or which.segment or which.knowledge or "outdated"
     audit.record(
         session,
         caller.tenant_id,
@@ -195,6 +196,14 @@ def erase_recorded(session: Session, caller: Caller, which: Which) -> int:
         entries=count,
     )
     return count
+
+
+def _customer_row(session: Session, tenant: str, customer: str | None) -> str | None:
+    """Return the id of the customer's row: the audit log cannot be changed, so it names nobody."""
+    if customer is None:
+        return None
+    mine = (Customer.tenant_id == tenant, Customer.external_id == customer)
+    return session.scalar(select(Customer.id).where(*mine)) or "a customer not known here"
 
 
 def pin_recorded(database: Database, caller: Caller, entry_id: str, pinned: bool) -> bool:
@@ -209,7 +218,7 @@ def pin_recorded(database: Database, caller: Caller, entry_id: str, pinned: bool
 
 def delete_entries(session: Session, tenant: str, *meant: ColumnElement[bool]) -> int:
     """Delete the tenant's entries that are meant; their vectors go with them by reference."""
-    _take_turn(session, tenant)
+    take_turn(session, tenant)
     found = delete(CacheEntry).where(CacheEntry.tenant_id == tenant, *meant)
     done = cast(
         "CursorResult[Any]", session.execute(found.execution_options(synchronize_session=False))

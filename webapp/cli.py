@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -10,9 +11,11 @@ import click
 
 from cascade.errors import CascadeError
 from scoring.errors import BadExamples, ScoringError
-from webapp import log_commands
+from webapp import learning_commands, log_commands
 from webapp.cache_commands import cache
+from webapp.customer_commands import customers
 from webapp.errors import WebappError
+from webapp.example_commands import examples as examples_group
 from webapp.feedback_commands import feedback_group
 from webapp.operating import TenantSlug, open_database, tenant_named
 from webapp.policy_commands import policies
@@ -318,28 +321,58 @@ def adapters() -> None:
 @adapters.command("publish")
 @TenantSlug
 @AdaptersFolder
-def publish_adapters(tenant: str, adapters: Path) -> None:
-    """Copy a folder's champions to the service's own and make them live."""
+@click.option(
+    "--examples",
+    "sources",
+    type=click.File(encoding="utf-8"),
+    multiple=True,
+    help="A file they were trained on, so that it is known whom they learnt from; repeatable.",
+)
+def publish_adapters(tenant: str, adapters: Path, sources: tuple[TextIO, ...]) -> None:
+    """Copy a folder's champions to the service's own and make them live.
+
+    Without --examples every erasure marks them: they may have learnt from anybody.
+    """
     from scoring.encoder import load_encoder
-    from webapp.adapters import import_folder
+    from scoring.examples import read_examples
+    from webapp.adapters import check_examples, import_folder, record_customers
 
     settings = Settings.from_env()
+    files = {source.name: read_examples(source, name=source.name) for source in sources}
+    if files:
+        check_examples(adapters, files)
     encoder = load_encoder(settings.scorer_base)
-    with open_database(settings).write() as session:
+    with closing(open_database(settings)) as database, database.write() as session:
+        tenant_id = tenant_named(session, tenant)
         versions = import_folder(
             session,
-            tenant_named(session, tenant),
+            tenant_id,
             adapters,
             settings.adapters,
             base_digest=encoder.digest,
             actor="cli",
         )
+        for examples in files.values():
+            record_customers(session, tenant_id, versions, examples, secret=settings.secret_key)
     click.echo("live: " + ", ".join(versions))
 
 
 main.add_command(policies)
 main.add_command(cache)
 main.add_command(feedback_group)
+main.add_command(customers)
+main.add_command(examples_group)
+
+
+for command in (
+    learning_commands.list_adapters,
+    learning_commands.promote,
+    learning_commands.roll_back,
+    learning_commands.challenge,
+):
+    adapters.add_command(command)
+main.add_command(learning_commands.retrain)
+main.add_command(learning_commands.worker)
 
 
 @main.group("knowledge")

@@ -31,3 +31,9 @@ def audits() -> Audits:
     """Return how many of the sent answers are read again."""
     found: Audits = current_app.extensions["frugaldesk.audits"]
     return found
+
+
+def secret() -> str:
+    """Return the service's secret, with which it signs and hashes."""
+    found: str = current_app.config["SECRET_KEY"]
+    return found

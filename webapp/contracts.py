@@ -306,6 +306,32 @@ class FeaturesShown(BaseModel):
     text: str
 
 
+class ErasedShown(BaseModel):
+    """How many rows went, by what they held, and which adapters are to be trained again."""
+
+    deleted: dict[str, int]
+    adapters_marked: list[str]
+
+
+class CustomerExport(BaseModel):
+    """Everything held on a customer, times in ISO 8601 and UTC, oldest first.
+
+    `profile` is null where only training rows are held.
+    """
+
+    external_id: str
+    exported_at: str
+    profile: dict[str, Any] | None
+    history: list[dict[str, Any]]
+    tickets: list[dict[str, Any]]
+    suggestions: list[dict[str, Any]]
+    reviews: list[dict[str, Any]]
+    shadow_scores: list[dict[str, Any]]
+    cache_entries: list[dict[str, Any]]
+    training_rows: list[dict[str, Any]]
+    regression_cases: list[dict[str, Any]]
+
+
 class CustomersPage(BaseModel):
     """One part of the list of customers."""
 

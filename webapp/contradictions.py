@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 from cascade.verdicts import WORD
 from webapp import reviews
 from webapp.db import Database
-from webapp.standing import labels_of_answers
 from webapp.models import Feedback, Review, Suggestion, utc_now
+from webapp.standing import labels_of_answers
 
 REASON = "Two people disagree on the same answer to the same question for customers alike."
 WITHDRAWN = "A verdict was withdrawn, and what is left does not contradict."

@@ -20,9 +20,16 @@ ALARM = "Accepted answers are wrong more often than was certified."
 
 
 def of_verdict(database: Database, desk: Desk, feedback_id: str) -> None:
-    """Put what a verdict brings up on the review queue, then keep the text that it taught."""
+    """Put what a verdict brings up on the review queue, then keep the text that it taught.
+
+    Nothing follows from a verdict that was erased with its customer meanwhile.
+    """
+    with database.read() as session:
+        verdict = session.get(Feedback, feedback_id)
+    if verdict is None:
+        return
     _try(lambda: contradictions.report(database, feedback_id), about=feedback_id)
-    _try(lambda: raise_alarm(database, _tenant_of(database, feedback_id)), about=feedback_id)
+    _try(lambda: raise_alarm(database, verdict.tenant_id), about=feedback_id)
     remembering.learn(database, desk, feedback_id)
 
 
@@ -62,11 +69,6 @@ def _is_told(session: Session, live: LivePolicy) -> bool:
         or_(Review.status == "open", Review.closed_at >= since),
     )
     return bool(session.scalar(select(told)))
-
-
-def _tenant_of(database: Database, feedback_id: str) -> str:
-    with database.read() as session:
-        return session.get_one(Feedback, feedback_id).tenant_id
 
 
 def _try(change: Callable[[], object], *, about: str) -> None:

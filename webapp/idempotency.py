@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from webapp.context import database
 from webapp.models import IdempotencyKey, utc_now
 from webapp.problems import problem
+from webapp.tombstones import erased_since
 
 P = ParamSpec("P")
 
@@ -31,7 +32,7 @@ def idempotent(view: Callable[P, Any]) -> Callable[P, Any]:
 
     The same key with another request is a 422; a first request that still runs is a 409. Only
     answers below 400 are kept, so a client may correct a mistake under the same key, and those for
-    `KEPT_FOR`.
+    `KEPT_FOR`; none is kept where a customer was erased while it was made.
     """
 
     @wraps(view)
@@ -58,13 +59,19 @@ def _first(view: Callable[P, Any], key: str, args: Any, kwargs: Any) -> Any:
     if response.status_code >= 400:
         _forget(key)
         return response
-    with database().write() as session:
-        session.execute(
-            update(IdempotencyKey)
-            .where(*_is(key))
-            .values(status_code=response.status_code, response=response.get_data(as_text=True))
-        )
+    _keep(key, response)
     return response
+
+
+def _keep(key: str, response: Response) -> None:
+    """Keep the answer, unless somebody was erased since the request came: it may be about them."""
+    given = {"status_code": response.status_code, "response": response.get_data(as_text=True)}
+    with database().write() as session:
+        came = session.scalar(select(IdempotencyKey.created_at).where(*_is(key)))
+        if came is not None and erased_since(session, g.caller.tenant_id, came):
+            session.execute(delete(IdempotencyKey).where(*_is(key)))
+        else:
+            session.execute(update(IdempotencyKey).where(*_is(key)).values(given))
 
 
 def _claim(key: str, request_hash: str) -> IdempotencyKey | None:

@@ -289,7 +289,10 @@ def _events(ticket_id: str, suggestion_id: str) -> Iterator[str]:
     shown, heard = -1, time.monotonic()
     while True:
         with database().read() as rows:
-            row = _suggestion(rows, ticket_id, suggestion_id)
+            row = _suggestion_or_none(rows, ticket_id, suggestion_id)
+            # Erased with its customer; the page, asked again, says that there is none.
+            if row is None:
+                return
             steps, running = len(row.steps), row.status == "running"
             page = _live(rows, row) if not running or steps > shown else None
         if page is not None:
@@ -371,16 +374,20 @@ def _ticket(rows: Session, ticket_id: str, *, lock: bool = False) -> Ticket:
 
 
 def _suggestion(rows: Session, ticket_id: str, suggestion_id: str) -> Suggestion:
-    row = rows.scalar(
+    row = _suggestion_or_none(rows, ticket_id, suggestion_id)
+    if row is None:
+        abort(404, "There is no such draft here.")
+    return row
+
+
+def _suggestion_or_none(rows: Session, ticket_id: str, suggestion_id: str) -> Suggestion | None:
+    return rows.scalar(
         select(Suggestion).where(
             Suggestion.tenant_id == g.tenant.id,
             Suggestion.ticket_id == ticket_id,
             Suggestion.id == suggestion_id,
         )
     )
-    if row is None:
-        abort(404, "There is no such draft here.")
-    return row
 
 
 def _newest(row: Ticket) -> Suggestion | None:

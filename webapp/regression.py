@@ -5,8 +5,8 @@ from sqlalchemy.orm import Session
 
 from scoring.examples import Example, Pair, as_row
 from webapp import customers
-from webapp.standing import labels_on
 from webapp.models import Feedback, RegressionCase, Suggestion
+from webapp.standing import labels_on
 
 
 def add(session: Session, suggestion: Suggestion, correction: Feedback) -> int:

@@ -27,7 +27,7 @@ from webapp.db import Database
 from webapp.desk import Desk, Setup
 from webapp.drift import as_verdict
 from webapp.errors import places
-from webapp.models import CacheEntry, Feedback, Suggestion, utc_now
+from webapp.models import CacheEntry, Feedback, Suggestion, TenantRow, utc_now
 from webapp.suggestions import Begun
 
 log = logging.getLogger(__name__)
@@ -47,12 +47,13 @@ def run(database: Database, desk: Desk, begun: Begun) -> None:
 
 def after_run(database: Database, desk: Desk, begun: Begun) -> None:
     """Keep a model's accepted answer, or count the use of a kept one; a failure is logged."""
-    _try(partial(_after_run, database, desk, begun), about=begun.suggestion_id)
+    change = partial(_after_run, database, desk, begun)
+    _try(change, database, Suggestion, begun.suggestion_id)
 
 
 def learn(database: Database, desk: Desk, feedback_id: str) -> None:
     """Keep the text that a person sent instead of a draft; a failure is logged."""
-    _try(partial(_learn, database, desk, feedback_id), about=feedback_id)
+    _try(partial(_learn, database, desk, feedback_id), database, Feedback, feedback_id)
 
 
 def take_back(session: Session, suggestion: Suggestion, verdict: Feedback) -> int:
@@ -79,6 +80,11 @@ class Kept:
     names: tuple[str, ...]
     tier: Tier
     instead_of: Entry | None = None
+
+    @property
+    def suggestion_id(self) -> str:
+        """The suggestion that the answer stems from."""
+        return self.name.partition(":")[0]
 
 
 def _after_run(database: Database, desk: Desk, begun: Begun) -> None:
@@ -166,6 +172,17 @@ def _keep(database: Database, desk: Desk, setup: Setup, kept: Kept) -> None:
         replaces = old is not None and not old.pinned and takes_place(old.scope, placed.scope)
         name = old.id if old is not None and replaces else kept.name
         desk.remember(cache, name, request, kept.answer, placed.scope)
+    _delete_of_erased(database, setup.tenant, kept, name)
+
+
+def _delete_of_erased(database: Database, tenant: str, kept: Kept, name: str) -> None:
+    """Delete the entry again where its customer was erased, and perhaps added anew, meanwhile.
+
+    An erasure after this finds the entry itself.
+    """
+    with database.write() as session:
+        if session.get(Suggestion, kept.suggestion_id) is None:
+            delete_entries(session, tenant, CacheEntry.name == name)
 
 
 def _same(cache: Cache, request: DraftRequest, answer: str) -> Entry | None:
@@ -211,8 +228,19 @@ def _cache_tier(policy: Policy, ticket: str) -> Tier | None:
     return next((tier for tier in every if tier.source == "cache"), None)
 
 
-def _try(change: Callable[[], None], *, about: str) -> None:
+def _try(
+    change: Callable[[], None], database: Database, table: type[TenantRow], row_id: str
+) -> None:
+    """Make the change that this row asks for; what fails because the row was erased is no error."""
     try:
         change()
     except Exception as exc:
-        log.error("nothing was remembered of %s\n%s", about, places(exc))
+        if _is_gone(database, table, row_id):
+            log.info("%s was erased with its customer; nothing is remembered of it", row_id)
+        else:
+            log.error("nothing was remembered of %s\n%s", row_id, places(exc))
+
+
+def _is_gone(database: Database, table: type[TenantRow], row_id: str) -> bool:
+    with database.read() as session:
+        return session.get(table, row_id) is None

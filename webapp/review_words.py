@@ -6,9 +6,9 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from webapp.standing import verdicts_on
 from webapp.models import Feedback, Suggestion
 from webapp.panel import name_of
+from webapp.standing import verdicts_on
 
 KINDS = {
     "alarm": "Certificate alarm",

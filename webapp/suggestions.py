@@ -24,7 +24,7 @@ from webapp import audit, customers
 from webapp.audit import Caller
 from webapp.db import Database
 from webapp.desk import Desk, Setup
-from webapp.errors import Unknown, places
+from webapp.errors import Unknown, WebappError, places
 from webapp.models import Customer, Review, Suggestion, SuggestionStep, Ticket, new_id, utc_now
 
 log = logging.getLogger(__name__)
@@ -48,13 +48,17 @@ class Begun:
     setup: Setup
 
 
+class Gone(WebappError):
+    """The suggestion was erased with its customer while something was on its way to it."""
+
+
 def put_ticket(
     session: Session, customer: Customer, *, external_id: str | None, subject: str, body: str
 ) -> Ticket:
     """Return the customer's ticket of that id with this text, added where it is new.
 
     Another text than it had asks anew: the ticket is open again, without the reply to the old one,
-    which its feedback keeps.
+    which its feedback keeps. Raises `Unknown` where the customer is erased in this very moment.
     """
     external_id = external_id or f"t-{new_id()[:13]}"
     try:
@@ -68,7 +72,7 @@ def put_ticket(
             )
             session.add(ticket)
     except IntegrityError:
-        ticket = session.scalars(
+        found = session.scalars(
             select(Ticket)
             .where(
                 Ticket.tenant_id == customer.tenant_id,
@@ -76,7 +80,10 @@ def put_ticket(
                 Ticket.external_id == external_id,
             )
             .with_for_update(key_share=True)
-        ).one()
+        ).one_or_none()
+        if found is None:
+            raise Unknown("the customer was erased in the meantime; add them again first") from None
+        ticket = found
         if (ticket.subject, ticket.body) != (subject, body):
             ticket.subject, ticket.body = subject, body
             ticket.status, ticket.reply, ticket.replied_at = "open", None, None
@@ -107,11 +114,21 @@ def begin(session: Session, caller: Caller, ticket: Ticket, setup: Setup) -> Beg
 def run(database: Database, desk: Desk, begun: Begun) -> None:
     """Ask tier after tier and store each step and the outcome; a failure inside is an outcome.
 
-    A suggestion that has ended already, because its turn came too late, stays as it is.
+    A suggestion that has ended already, because its turn came too late, stays as it is. Where its
+    customer is erased meanwhile nothing more is stored.
     """
-    mine = Suggestion.id == begun.suggestion_id
+    try:
+        _run(database, desk, begun)
+    except Gone:
+        log.info(
+            "suggestion %s was erased with its customer; nothing more is stored of its run",
+            begun.suggestion_id,
+        )
+
+
+def _run(database: Database, desk: Desk, begun: Begun) -> None:
     with database.write() as session:
-        waiting = _still_running(session, mine)
+        waiting = _mine_still_running(session, begun)
         for row in waiting:
             row.deadline_at = utc_now() + timedelta(seconds=begun.setup.policy.deadline_s)
     if not waiting:
@@ -120,13 +137,15 @@ def run(database: Database, desk: Desk, begun: Begun) -> None:
     outcome: Accepted | Escalated
     try:
         outcome = _answer(database, desk, begun)
+    except Gone:
+        raise
     except Exception as exc:
         log.error("suggestion %s failed\n%s", begun.suggestion_id, places(exc))
         reason = f"An internal error stopped the run ({type(exc).__name__})."
         outcome = Escalated(reason, None, ())
     latency_ms = round((time.monotonic() - started) * 1000)
     with database.write() as session:
-        for row in _still_running(session, mine):
+        for row in _mine_still_running(session, begun):
             row.latency_ms = latency_ms
             if isinstance(outcome, Accepted):
                 _accept(session, row, outcome)
@@ -177,10 +196,14 @@ def locked_ticket(session: Session, row: Suggestion) -> Ticket:
     """Return the suggestion's ticket as it is now, locked until the transaction ends.
 
     Who changes a ticket's escalations locks the ticket first, so that none waits for another.
+    Raises `Unknown` where the ticket is erased in this very moment.
     """
     query = select(Ticket).where(Ticket.tenant_id == row.tenant_id, Ticket.id == row.ticket_id)
     locked = query.with_for_update(key_share=True).execution_options(populate_existing=True)
-    return session.scalars(locked).one()
+    ticket = session.scalars(locked).one_or_none()
+    if ticket is None:
+        raise Unknown("the ticket was erased in the meantime")
+    return ticket
 
 
 def is_newest(session: Session, row: Suggestion) -> bool:
@@ -278,8 +301,12 @@ def spent_today(session: Session, tenant_id: str, segment: str | None) -> Decima
 
 def _answer(database: Database, desk: Desk, begun: Begun) -> Accepted | Escalated:
     with database.read() as session:
-        row = session.get_one(Suggestion, begun.suggestion_id)
-        question, shown, ticket = row.question, row.shown, row.ticket.external_id
+        about = select(Suggestion.question, Suggestion.shown, Ticket.external_id)
+        mine = about.join(Suggestion.ticket).where(Suggestion.id == begun.suggestion_id)
+        found = session.execute(mine).one_or_none()
+    if found is None:
+        raise Gone(f"suggestion {begun.suggestion_id} was erased with its customer")
+    question, shown, ticket = found
     position = 0
 
     def spent_by_others() -> Decimal:
@@ -295,8 +322,8 @@ def _answer(database: Database, desk: Desk, begun: Begun) -> Accepted | Escalate
     def store(step: Step) -> None:
         nonlocal position
         with database.write() as session:
+            row = _there(session, begun)
             session.add(_stored(step, begun, position))
-            row = session.get_one(Suggestion, begun.suggestion_id)
             row.cost += step.cost
         position += 1
 
@@ -308,6 +335,23 @@ def _answer(database: Database, desk: Desk, begun: Begun) -> Accepted | Escalate
         spent_today=spent_by_others,
         on_step=store,
     )
+
+
+def _there(session: Session, begun: Begun) -> Suggestion:
+    """Return the run's suggestion, locked, so that it stays until the end; raises `Gone`."""
+    query = select(Suggestion).where(Suggestion.id == begun.suggestion_id)
+    row = session.scalar(query.with_for_update(key_share=True))
+    if row is None:
+        raise Gone(f"suggestion {begun.suggestion_id} was erased with its customer")
+    return row
+
+
+def _mine_still_running(session: Session, begun: Begun) -> Sequence[Suggestion]:
+    """Return the run's suggestion, locked, if it runs; raises `Gone`."""
+    rows = _still_running(session, Suggestion.id == begun.suggestion_id)
+    if not rows:
+        _there(session, begun)
+    return rows
 
 
 def _still_running(

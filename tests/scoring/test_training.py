@@ -74,7 +74,7 @@ def test_what_was_read_before_does_not_change_a_version(encoder: Encoder, tmp_pa
 
 def test_the_same_answer_is_never_on_both_sides_of_a_fold(encoder: Encoder, tmp_path: Path) -> None:
     examples = returns(60, customers=12, seed=5)
-    study = Run(encoder, Registry(tmp_path), 0, CREATED).study(examples, None)
+    study = Run(encoder, Registry(tmp_path), 0, CREATED, None).study(examples)
     folds: dict[str, set[int]] = {}
     for example, text in zip(examples, study.rows.text, strict=True):
         folds.setdefault(example.pair.answer, set()).add(int(study.fold[text]))

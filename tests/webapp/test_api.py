@@ -498,6 +498,7 @@ def test_openapi_describes_every_route_and_resolves(live_service: Service) -> No
         "/api/v1/suggestions/{suggestion_id}/feedback",
         "/api/v1/customers",
         "/api/v1/customers/{external_id}",
+        "/api/v1/customers/{external_id}/export",
         "/api/v1/customers/{external_id}/features",
         "/api/v1/customers/{external_id}/history",
         "/api/v1/policies",

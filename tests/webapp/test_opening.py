@@ -15,9 +15,20 @@ from sqlalchemy import select
 
 import webapp
 from cascade import Policy, Tier
+from scoring.examples import digest, read_examples
 from scoring.registry import Registry
 from scoring.scorer import Scorer
-from webapp import Settings, adapters, create_app, customers, models, policies, schema, suggestions
+from webapp import (
+    Settings,
+    adapters,
+    create_app,
+    customers,
+    models,
+    policies,
+    schema,
+    suggestions,
+    training_rows,
+)
 from webapp.audit import Caller
 from webapp.db import Database
 from webapp.demo.starting import prepare
@@ -159,19 +170,82 @@ def status_of(database: Database, suggestion_id: str) -> str:
         return session.get_one(models.Suggestion, suggestion_id).status
 
 
-def test_the_demo_makes_live_what_it_trained_last(demo_var: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def demo(demo_var: Path, tmp_path: Path) -> Iterator[tuple[Settings, Database]]:
+    """A copy of the prepared demo, to prepare once more."""
     var = tmp_path / "var"
     shutil.copytree(demo_var, var)
     settings = Settings.from_env({"FRUGALDESK_VAR": str(var)})
     database = Database(settings.database_url)
-    trained = Registry(settings.adapters).champions()
+    yield settings, database
+    database.close()
+
+
+def promote_another(database: Database) -> models.LiveAdapter:
+    """Make another version live for one segment."""
     with database.write() as session:
-        adapter = session.scalars(select(models.LiveAdapter)).first().adapter  # type: ignore[union-attr]
-        adapter.version = f"{adapter.segment}@0123456789ab"
+        live = session.scalars(select(models.LiveAdapter)).first()
+        assert live is not None
+        mine = {"tenant_id": live.tenant_id, "segment": live.segment, "manifest": {}}
+        other = models.Adapter(version=f"{live.segment}@0123456789ab", **mine)
+        session.add(other)
+        session.flush()
+        live.adapter_id = other.id
+        return live
+
+
+def test_what_was_promoted_stays_live_when_the_demo_starts_again(
+    demo: tuple[Settings, Database],
+) -> None:
+    settings, database = demo
+    live = promote_another(database)
+    with database.write() as session:
+        lost = select(models.LiveAdapter).where(models.LiveAdapter.segment != live.segment)
+        session.delete(session.scalars(lost).first())
+    prepare(settings)
+    trained = Registry(settings.adapters).champions()
+    with database.read() as session:
+        found = adapters.champions(session, live.tenant_id)
+    assert found == {**trained, live.segment: f"{live.segment}@0123456789ab"}
+
+
+def test_the_demo_makes_live_what_it_trained_last(
+    demo: tuple[Settings, Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, database = demo
+    live = promote_another(database)
+    monkeypatch.setattr("scoring.training.train", lambda *_, **__: [])
+    (settings.adapters / "demo.sha256").unlink()
     prepare(settings)
     with database.read() as session:
-        assert adapters.champions(session, adapter.tenant_id) == trained
-    database.close()
+        found = adapters.champions(session, live.tenant_id)
+    assert found == Registry(settings.adapters).champions()
+    assert (settings.adapters / "demo.sha256").exists()
+
+
+def test_the_demo_stores_what_it_trained_on_once_and_whom_it_learnt_from(
+    demo: tuple[Settings, Database],
+) -> None:
+    settings, database = demo
+    with (settings.var / "demo" / "examples.train.jsonl").open(encoding="utf-8") as source:
+        trained_on = read_examples(source, name="examples")
+
+    def counts() -> tuple[int, int]:
+        with database.read() as session:
+            rows = session.query(models.TrainingRow).count()
+            return rows, session.query(models.AdapterCustomer).count()
+
+    people = {each.pair.customer.id for each in trained_on}
+    before = counts()
+    assert before[1] == len(people) * len(Registry(settings.adapters).champions())
+    with database.read() as session:
+        tenant = session.scalars(select(models.Tenant.id)).one()
+        stored = training_rows.rows(session, tenant, None)
+    assert [digest([each]) for each in stored] == list(
+        dict.fromkeys(digest([each]) for each in trained_on)
+    )
+    prepare(settings)
+    assert counts() == before
 
 
 @pytest.mark.parametrize(
