@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.webapp.review_shop import ANSWER, BAD, GOOD, QUESTION, ReviewShop, open_review_shop
-from webapp import access, contradictions, feedback, models, reviews, schema
+from webapp import access, contradictions, feedback, followup, models, reviews, schema
 from webapp.cli import main
 from webapp.db import Database
 from webapp.drift import wrongness
@@ -146,6 +146,14 @@ def test_a_dismissed_pair_is_not_brought_up_again(shop: ReviewShop) -> None:
         reviews.dismiss(session, row, shop.user(session, "admin"), note=None)
     assert contradictions.report(shop.database, shop.feedback(newer)[0].id) is None
     assert labels(shop, made, newer) == [1, 0]
+
+
+def test_nothing_follows_from_a_verdict_that_was_erased_meanwhile(
+    shop: ReviewShop, caplog: pytest.LogCaptureFixture
+) -> None:
+    no_desk: Any = None
+    followup.of_verdict(shop.database, no_desk, models.new_id())
+    assert caplog.text == ""
 
 
 # Withdrawn verdicts

@@ -14,6 +14,7 @@ from tests.webapp.people import PASSWORD
 from tests.webapp.review_shop import ANSWER, BAD, GOOD, ReviewShop, always, open_review_shop
 from webapp import Settings, access, contradictions, create_app, models, reviews
 from webapp.db import Database
+from webapp.errors import BadSettings
 
 JUDGED = {"correct": "no", "complete": "yes", "right_for_customer": "yes", "tone": "yes"}
 
@@ -164,6 +165,13 @@ def test_the_queue_is_listed_over_the_api(app: APIFlask, shop: ReviewShop) -> No
     assert api.get("/api/v1/reviews?status=lost").status_code == 422
     assert api.get("/api/v1/reviews?cursor=nonsense").status_code == 422
     assert app.test_client().get("/api/v1/reviews").status_code == 401
+
+
+def test_a_share_that_is_none_is_refused(tmp_path: Path) -> None:
+    told = {"FRUGALDESK_VAR": str(tmp_path), "FRUGALDESK_AUDIT_SHARE": "5"}
+    with pytest.raises(BadSettings, match="FRUGALDESK_AUDIT_SHARE is '5'; expected a number from"):
+        Settings.from_env(told)
+    assert Settings.from_env({"FRUGALDESK_VAR": str(tmp_path)}).audit_share == 0.05
 
 
 def test_another_tenants_reviews_are_not_there(app: APIFlask, shop: ReviewShop) -> None:
