@@ -7,7 +7,7 @@ carries the probability with which its answer was to be read with care, and the 
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -80,6 +80,8 @@ def labels_of(offered: str | None, verdicts: Sequence[Verdict]) -> tuple[Label, 
     (Label(text='Yes.', label=0, weight=1.0),)
     """
     audits = [each for each in verdicts if each.action == "audited" and each.suits is not None]
+    if any(_reason(each) == CUSTOMER_DATA for each in audits):
+        return ()
     if audits:
         return _audited(offered, audits)
     corrected = [each for each in verdicts if each.action == "corrected"]
@@ -106,13 +108,20 @@ def changed_share(draft: str, sent: str) -> float:
 
 def _labels(offered: str | None, verdict: Verdict) -> tuple[Label, ...]:
     if verdict.action == "accepted":
-        return _positive(offered, SILENT if verdict.observed else 1.0)
+        return _positive(offered, SILENT if _is_silent(verdict) else 1.0)
     if verdict.action == "dismissed":
         silent = not is_about_the_answer(verdict) or _reason(verdict) == TONE
         return () if silent or offered is None else (Label(offered, 0),)
     if verdict.action == "corrected" and verdict.reason == CUSTOMER_DATA:
         return ()
+    if verdict.action == "edited" and _is_silent(verdict):
+        return tuple(replace(each, weight=SILENT) for each in _replaced(offered, verdict.final))
     return _replaced(offered, verdict.final)
+
+
+def _is_silent(verdict: Verdict) -> bool:
+    """Whether no careful look was meant here, though others of its kind are drawn for one."""
+    return verdict.observed is not None and 0 < verdict.observed < 1
 
 
 def _audited(offered: str | None, audits: Sequence[Verdict]) -> tuple[Label, ...]:

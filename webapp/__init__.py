@@ -51,6 +51,7 @@ def create_app(settings: Settings, *, open_desk: bool = True) -> APIFlask:
     )
     from webapp.db import Database
     from webapp.desk import Desk
+    from webapp.feedback import Audits
     from webapp.jobs import Jobs
 
     app = APIFlask(
@@ -75,6 +76,7 @@ def create_app(settings: Settings, *, open_desk: bool = True) -> APIFlask:
     app.extensions["frugaldesk.database"] = database
     app.extensions["frugaldesk.desk"] = desk
     app.extensions["frugaldesk.jobs"] = Jobs(settings)
+    app.extensions["frugaldesk.audits"] = Audits(settings.audit_share)
     app.extensions["frugaldesk.runs"] = ThreadPoolExecutor(8, thread_name_prefix="cascade")
     problems.install(app)
     # Before access, which reads the form, and with it the file, to check its token.

@@ -19,17 +19,19 @@ from webapp import (
     customers,
     erasure,
     feedback,
+    followup,
     policies,
     remembering,
+    reviews,
     suggestions,
 )
 from webapp.access import caller_of_key, csrf
 from webapp.audit import Caller
-from webapp.context import database, desk, runs, secret
+from webapp.context import audits, database, desk, runs, secret
 from webapp.drift import drift
 from webapp.errors import Unknown
 from webapp.idempotency import idempotent
-from webapp.models import Customer, Policy, Suggestion
+from webapp.models import Customer, Policy, Review, Suggestion
 from webapp.problems import problem
 
 T = TypeVar("T")
@@ -143,8 +145,9 @@ def give_feedback(suggestion_id: str, given: contracts.FeedbackGiven) -> Any:
             final_text=given.final_text,
             reason=given.reason,
             rating=given.rating,
+            audits=audits(),
         )
-    runs().submit(remembering.learn, database(), desk(), stored.id)
+    runs().submit(followup.of_verdict, database(), desk(), stored.id)
     return {"id": stored.id}
 
 
@@ -271,6 +274,25 @@ def get_live_policy() -> Any:
         return policies.as_json(row, live=row.version) | {"drift": found and asdict(found)}
 
 
+@blueprint.get("/reviews")
+@blueprint.auth_required(keys)
+@blueprint.input(contracts.ReviewsAsked, location="query", arg_name="asked")
+@blueprint.output(contracts.ReviewsPage)
+def list_reviews(asked: contracts.ReviewsAsked) -> Any:
+    """List the review queue, the most urgent first, of one status or of all."""
+    query = select(Review).where(Review.tenant_id == g.caller.tenant_id)
+    if asked.status:
+        query = query.where(Review.status == asked.status)
+    if asked.cursor:
+        query = query.where(reviews.after(*_cursor(asked.cursor, contracts.ReviewsCursor)))
+    return _page(
+        query.order_by(*reviews.IN_ORDER),
+        asked.limit,
+        shown=reviews.as_json,
+        place=lambda row: [row.priority, row.created_at.isoformat(), row.id],
+    )
+
+
 @blueprint.before_request
 def _check_path() -> None:
     """Answer 422 for an id in the path that we would not take in a body."""
@@ -327,7 +349,7 @@ def _page(
     limit: int,
     *,
     shown: Callable[[T], dict[str, Any]],
-    place: Callable[[T], list[str]],
+    place: Callable[[T], list[str | int]],
 ) -> dict[str, Any]:
     """Return one part of the rows, and where the next begins: behind the last row's place."""
     with database().read() as session:

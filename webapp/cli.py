@@ -16,6 +16,7 @@ from webapp.cache_commands import cache
 from webapp.customer_commands import customers
 from webapp.errors import WebappError
 from webapp.example_commands import examples as examples_group
+from webapp.feedback_commands import feedback_group
 from webapp.operating import TenantSlug, open_database, tenant_named
 from webapp.policy_commands import policies
 from webapp.settings import Settings, scorer_base
@@ -360,6 +361,7 @@ def publish_adapters(tenant: str, adapters: Path, sources: tuple[TextIO, ...]) -
 
 main.add_command(policies)
 main.add_command(cache)
+main.add_command(feedback_group)
 main.add_command(customers)
 main.add_command(examples_group)
 

@@ -6,6 +6,7 @@ from flask import current_app
 
 from webapp.db import Database
 from webapp.desk import Desk
+from webapp.feedback import Audits
 from webapp.jobs import Jobs
 
 
@@ -24,6 +25,12 @@ def desk() -> Desk:
 def runs() -> Executor:
     """Return the threads in which drafts started from a page are made."""
     found: Executor = current_app.extensions["frugaldesk.runs"]
+    return found
+
+
+def audits() -> Audits:
+    """Return how many of the sent answers are read again."""
+    found: Audits = current_app.extensions["frugaldesk.audits"]
     return found
 
 

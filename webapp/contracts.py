@@ -220,10 +220,17 @@ class PoliciesAsked(PageAsked):
     """A list of policies, those stored last first."""
 
 
+class ReviewsAsked(PageAsked):
+    """A list of the review queue, the most urgent first."""
+
+    status: Literal["open", "resolved", "dismissed"] | None = None
+
+
 PathId = TypeAdapter(ExternalId)
 """An id in a path."""
 CustomersCursor = TypeAdapter(tuple[ExternalId])
 NewestFirstCursor = TypeAdapter(tuple[Moment, ExternalId])
+ReviewsCursor = TypeAdapter(tuple[int, Moment, ExternalId])
 """What a cursor holds: the place of the last row of the part before."""
 
 
@@ -405,6 +412,37 @@ class PoliciesPage(BaseModel):
     """One part of the list of policies."""
 
     data: list[PolicyShown]
+    next_cursor: str | None
+    has_more: bool
+
+
+class ReviewShown(BaseModel):
+    """One entry of the review queue: what it is about, and whether an admin has it in hand.
+
+    `other` is the second suggestion of a contradiction. An alarm is about a `policy` and has no
+    suggestion. What was found stays among the reviewers, who may judge an answer twice.
+    """
+
+    id: str
+    kind: Literal["alarm", "escalation", "contradiction", "audit"]
+    priority: int
+    round: int
+    status: Literal["open", "resolved", "dismissed"]
+    reason: str
+    suggestion: str | None
+    other: str | None
+    ticket: str | None
+    customer: str | None
+    policy: str | None
+    claimed_until: str | None
+    created_at: str
+    closed_at: str | None
+
+
+class ReviewsPage(BaseModel):
+    """One part of the review queue."""
+
+    data: list[ReviewShown]
     next_cursor: str | None
     has_more: bool
 

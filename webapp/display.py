@@ -12,7 +12,7 @@ from flask import Flask
 
 from cascade.pricing import dollars
 from scoring.customer import Feature
-from webapp.models import Suggestion, utc_now
+from webapp.models import Feedback, Suggestion, utc_now
 from webapp.reference import operations_by_tag
 
 SOURCES = {
@@ -114,6 +114,12 @@ def missing(suggestion: Suggestion) -> list[str]:
     return lacks
 
 
+def verdict_shown(suggestion: Suggestion) -> Feedback | None:
+    """Return the last verdict on a draft that changed its ticket; an audit changes none."""
+    given = [each for each in suggestion.feedback if each.action != "audited"]
+    return given[-1] if given else None
+
+
 FILTERS: tuple[Callable[..., object], ...] = (
     percent,
     score,
@@ -125,5 +131,6 @@ FILTERS: tuple[Callable[..., object], ...] = (
     feature_value,
     version,
     missing,
+    verdict_shown,
     operations_by_tag,
 )

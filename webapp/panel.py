@@ -32,9 +32,19 @@ from sqlalchemy.orm import Session
 from cascade.policy import Policy, Tier
 from cascade.text import readable
 from cascade.verdicts import NO_REPLY_NEEDED, TONE
-from webapp import customers, display, feedback, models, remembering, suggestions, ticket_lists
+from webapp import (
+    customers,
+    display,
+    feedback,
+    followup,
+    models,
+    remembering,
+    reviews,
+    suggestions,
+    ticket_lists,
+)
 from webapp.access import caller, signed_in
-from webapp.context import database, desk, runs
+from webapp.context import audits, database, desk, runs
 from webapp.errors import NotReady, Refused, places
 from webapp.models import Feedback, Suggestion, Ticket, User, utc_now
 from webapp.suggestions import GRACE
@@ -163,8 +173,8 @@ def state_of(row: Ticket, newest: Suggestion | None) -> str:
         return "answered"
     if newest is None:
         return "none"
-    dismissed = newest.feedback and newest.feedback[-1].action == "dismissed"
-    return "dismissed" if dismissed else newest.status
+    verdict = display.verdict_shown(newest)
+    return "dismissed" if verdict and verdict.action == "dismissed" else newest.status
 
 
 def history_of(rows: Session, row: Ticket) -> Sequence[models.HistoryEntry]:
@@ -189,14 +199,7 @@ def tiers_of(rows: Session, suggestion: Suggestion | None) -> tuple[Tier, ...]:
 
 def holder_of(rows: Session, suggestion: Suggestion | None) -> str | None:
     """Return the name of the admin who holds the suggestion's escalation right now."""
-    escalation = suggestion.escalation if suggestion else None
-    if not escalation or not escalation.claimed_until or escalation.claimed_until < utc_now():
-        return None
-    return rows.scalar(
-        select(User.name).where(
-            User.tenant_id == escalation.tenant_id, User.id == escalation.claimed_by
-        )
-    )
+    return reviews.holder(rows, suggestion.escalation if suggestion else None)
 
 
 def _sent(rows: Session, row: Ticket) -> Sent | None:
@@ -208,17 +211,18 @@ def _sent(rows: Session, row: Ticket) -> Sent | None:
         .where(
             Feedback.tenant_id == row.tenant_id,
             Suggestion.ticket_id == row.id,
-            Feedback.action != "dismissed",
+            Feedback.action.in_(("accepted", "edited", "corrected")),
         )
         .order_by(Feedback.created_at.desc())
         .limit(1)
     )
     if verdict is None:
         return Sent(row.reply, None, None)
-    return Sent(row.reply, verdict.action, _name(rows, verdict))
+    return Sent(row.reply, verdict.action, name_of(rows, verdict))
 
 
-def _name(rows: Session, verdict: Feedback) -> str:
+def name_of(rows: Session, verdict: Feedback) -> str:
+    """Return who gave a verdict, as people know them."""
     kind, _, name = verdict.actor.partition(":")
     if kind != "user":
         return f"{name} (API)"
@@ -325,14 +329,20 @@ def give_feedback(ticket_id: UUID, suggestion_id: UUID) -> ResponseReturnValue:
         with database().write() as rows:
             row = _suggestion(rows, str(ticket_id), str(suggestion_id))
             given = feedback.give(
-                rows, caller(), row, action=action, final_text=text or None, reason=_reason()
+                rows,
+                caller(),
+                row,
+                action=action,
+                final_text=text or None,
+                reason=_reason(),
+                audits=audits(),
             )
     except Refused as exc:
         flash(f"Nothing was stored: {exc}.", "problem")
         with database().read() as rows:
             do = "refused" if text else None
             return _show(rows, _ticket(rows, str(ticket_id)), do=do, text=text), 409
-    runs().submit(remembering.learn, database(), desk(), given.id)
+    runs().submit(followup.of_verdict, database(), desk(), given.id)
     flash(SAID[action], "done")
     return _to_ticket(ticket_id)
 

@@ -55,6 +55,7 @@ class Settings:
     cache: bool
     cache_lifetime: timedelta
     cache_entries: int
+    audit_share: float
     auto_promote: bool
     retrain_after: int
     ray_address: str | None
@@ -86,6 +87,7 @@ class Settings:
                 days=env.number("FRUGALDESK_CACHE_DAYS", 30, low=0.01, high=3650)
             ),
             cache_entries=env.whole("FRUGALDESK_CACHE_ENTRIES", 20_000, low=1, high=10_000_000),
+            audit_share=env.number("FRUGALDESK_AUDIT_SHARE", 0.05, low=0, high=1),
             auto_promote=env.flag("FRUGALDESK_AUTO_PROMOTE", "0"),
             retrain_after=env.whole("FRUGALDESK_RETRAIN_AFTER", 0, low=0, high=1_000_000),
             ray_address=env.text("RAY_ADDRESS", "") or None,

@@ -55,6 +55,11 @@ def test_an_acceptance_counts_less_where_some_are_audited() -> None:
     assert labels_of(DRAFT, [Verdict("accepted", observed=0.1)]) == (Label(DRAFT, 1, SILENT),)
 
 
+def test_so_does_a_light_edit() -> None:
+    labels = labels_of(DRAFT, [Verdict("edited", f"Hello! {DRAFT}", observed=0.1)])
+    assert [each.weight for each in labels] == [SILENT, SILENT]
+
+
 def test_a_light_edit_makes_two_that_suit() -> None:
     sent = f"Hello! {DRAFT}"
     assert signs(DRAFT, Verdict("edited", sent)) == [(DRAFT, 1), (sent, 1)]
@@ -83,6 +88,7 @@ def test_dismissals_speak_of_the_answer_or_not_at_all() -> None:
 
 def test_nothing_is_learnt_of_a_customer_who_was_not_known_rightly() -> None:
     assert signs(DRAFT, Verdict("corrected", SENT, CUSTOMER_DATA)) == []
+    assert signs(DRAFT, Verdict("audited", SENT, CUSTOMER_DATA, suits=False)) == []
 
 
 def test_where_nothing_was_offered_only_what_was_sent_counts() -> None:

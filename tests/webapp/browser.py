@@ -1,5 +1,6 @@
-"""A headless Chromium for tests, and a page that remembers everything the browser complained of."""
+"""A headless Chromium for tests, a page that remembers all complaints, and ways about the pages."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +8,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, StorageState
+from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, StorageState, expect
+
+from tests.conftest import Service
 
 ON_PATH = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
@@ -22,6 +25,7 @@ ARGUMENTS = [
 DESKTOP = {"width": 1280, "height": 860}
 PHONE = {"width": 360, "height": 740}
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+UNANSWERABLE = "Would you sponsor our climbing club next season?"
 MISSED_PAGE = "Failed to load resource: the server responded with a status of 4"
 
 
@@ -84,3 +88,41 @@ def sideways_overflow(page: Page) -> int:
     root = "document.documentElement"
     wider: int = page.evaluate(f"() => {root}.scrollWidth - {root}.clientWidth")
     return wider
+
+
+def sign_in(browser: Browser, service: Service, email: str, password: str) -> StorageState:
+    """Sign a person in and return their cookies."""
+    with visiting(browser, service.url) as page:
+        page.goto("/")
+        page.get_by_label("E-mail").fill(email)
+        page.get_by_label("Password").fill(password)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("heading", name="Inbox")).to_be_visible()
+        return page.context.storage_state()
+
+
+def escalate(service: Service, subject: str, body: str = UNANSWERABLE) -> None:
+    """Have the API answer a ticket that no macro can."""
+    with service.client() as api:
+        profile = {"segment": "bronze", "features": {"membership": "bronze", "region": "EU"}}
+        api.put("/api/v1/customers/browser-1", json=profile).raise_for_status()
+        asked = {
+            "ticket": {"subject": subject, "body": body},
+            "customer": {"external_id": "browser-1"},
+        }
+        made = api.post("/api/v1/suggestions", json=asked)
+    assert made.json()["status"] == "escalated", made.text
+
+
+def open_ticket(page: Page, subject: str, *, status: str = "open") -> None:
+    """Find a ticket by its subject and open it."""
+    page.goto(f"/tickets?status={status}")
+    page.get_by_role("searchbox").fill(subject)
+    expect(page).to_have_url(re.compile("q="))
+    page.get_by_role("link", name=subject, exact=True).first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(subject)
+
+
+def open_details(page: Page) -> None:
+    """Unfold everything on the page."""
+    page.evaluate("() => document.querySelectorAll('details').forEach(each => each.open = true)")

@@ -2,24 +2,25 @@
 
 import json
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, StorageState, expect, sync_playwright
+from playwright.sync_api import Browser, Page, StorageState, expect
 from sqlalchemy import select
 
 from cascade import Policy, Tier
 from tests.conftest import Service
 from tests.webapp.browser import (
-    ARGUMENTS,
     DESKTOP,
     PHONE,
+    UNANSWERABLE,
     axe_violations,
-    chromium_path,
+    escalate,
+    open_details,
+    open_ticket,
     sideways_overflow,
     visiting,
 )
@@ -27,79 +28,6 @@ from webapp import customers, models, policies, suggestions
 from webapp.audit import Caller
 from webapp.db import Database
 from webapp.desk import Setup
-
-expect.set_options(timeout=15_000)
-UNANSWERABLE = "Would you sponsor our climbing club next season?"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        path = chromium_path(playwright)
-        if path is None:
-            pytest.skip("no Chromium here: install Debian's package, or run `playwright install`")
-        opened = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield opened
-        opened.close()
-
-
-@pytest.fixture(scope="module")
-def agent(browser: Browser, live_service: Service) -> StorageState:
-    """The cookies of a signed-in agent."""
-    return sign_in(browser, live_service, live_service.agent_email, live_service.agent_password)
-
-
-@pytest.fixture(scope="module")
-def admin(browser: Browser, live_service: Service) -> StorageState:
-    """The cookies of a signed-in admin."""
-    return sign_in(browser, live_service, live_service.admin_email, live_service.admin_password)
-
-
-@pytest.fixture(scope="module")
-def rows(live_service: Service) -> Iterator[Database]:
-    """The service's own database."""
-    opened = Database(f"sqlite:///{live_service.var}/frugaldesk.db")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def page(browser: Browser, live_service: Service, agent: StorageState) -> Iterator[Page]:
-    """A page on which the agent is signed in."""
-    with visiting(browser, live_service.url, signed_in=agent) as opened:
-        yield opened
-
-
-def sign_in(browser: Browser, service: Service, email: str, password: str) -> StorageState:
-    with visiting(browser, service.url) as page:
-        page.goto("/")
-        page.get_by_label("E-mail").fill(email)
-        page.get_by_label("Password").fill(password)
-        page.get_by_role("button", name="Sign in").click()
-        expect(page.get_by_role("heading", name="Inbox")).to_be_visible()
-        return page.context.storage_state()
-
-
-def escalate(service: Service, subject: str, body: str = UNANSWERABLE) -> None:
-    """Have the API answer a ticket that no macro can."""
-    with service.client() as api:
-        profile = {"segment": "bronze", "features": {"membership": "bronze", "region": "EU"}}
-        api.put("/api/v1/customers/browser-1", json=profile).raise_for_status()
-        asked = {
-            "ticket": {"subject": subject, "body": body},
-            "customer": {"external_id": "browser-1"},
-        }
-        made = api.post("/api/v1/suggestions", json=asked)
-    assert made.json()["status"] == "escalated", made.text
-
-
-def open_ticket(page: Page, subject: str, *, status: str = "open") -> None:
-    """Find a ticket by its subject and open it."""
-    page.goto(f"/tickets?status={status}")
-    page.get_by_role("searchbox").fill(subject)
-    expect(page).to_have_url(re.compile("q="))
-    page.get_by_role("link", name=subject, exact=True).first.click()
-    expect(page.get_by_role("heading", level=1)).to_have_text(subject)
 
 
 def draft_a_good_answer(page: Page, rows: Database) -> None:
@@ -317,53 +245,7 @@ def test_every_form_works_without_a_script(
         expect(page.get_by_role("region", name="Reply")).to_contain_text("Without a script.")
 
 
-# Review
-
-
-def test_an_admin_claims_and_resolves_and_the_agent_sees_the_reply(
-    browser: Browser, live_service: Service, admin: StorageState, page: Page
-) -> None:
-    escalate(live_service, "Sponsoring, please")
-    with visiting(browser, live_service.url, signed_in=admin) as review:
-        open_ticket(review, "Sponsoring, please", status="escalated")
-        review.get_by_role("link", name="Review it").click()
-        expect(review.get_by_text("Why it escalated")).to_be_visible()
-        expect(review.get_by_label("Reply to")).to_have_count(0)
-        review.get_by_role("button", name="Claim").click()
-        expect(review.get_by_text(re.compile("for 20 more minutes"))).to_be_visible()
-        open_ticket(page, "Sponsoring, please", status="escalated")
-        expect(page.get_by_text("with Ada Admin")).to_be_visible()
-        review.get_by_label("Reply to").fill("We sponsor three clubs a year. Please apply in May.")
-        review.get_by_label("No macro or policy passage covers it").check()
-        review.get_by_label("Note for the team").fill("write a macro")
-        review.get_by_role("button", name="Resolve").click()
-        expect(review.get_by_text("Resolved: your text is the reply")).to_be_visible()
-    page.reload()
-    reply = page.get_by_role("region", name="Reply")
-    expect(reply).to_contain_text("Please apply in May.")
-    expect(reply).to_contain_text("corrected in review")
-    expect(reply).to_contain_text("By Ada Admin")
-
-
-def test_an_admin_starts_from_a_candidate_releases_and_dismisses(
-    browser: Browser, live_service: Service, admin: StorageState
-) -> None:
-    escalate(live_service, "Club evening", "Could your staff give a talk at our club evening?")
-    with visiting(browser, live_service.url, signed_in=admin) as review:
-        open_ticket(review, "Club evening", status="escalated")
-        review.get_by_role("link", name="Review it").click()
-        review.get_by_role("button", name="Claim").click()
-        review.get_by_role("button", name="Release").click()
-        expect(review.get_by_text("Released.")).to_be_visible()
-        review.get_by_role("button", name="Claim").click()
-        candidate = review.get_by_role("link", name="Start from this candidate")
-        if candidate.count():
-            review.get_by_label("Reply to").fill("")
-            candidate.first.click()
-            expect(review.get_by_label("Reply to")).not_to_have_value("")
-            review.get_by_label("Reply to").fill("")
-        review.get_by_role("button", name="Dismiss without an answer").click()
-        expect(review.get_by_text("Dismissed without an answer.")).to_be_visible()
+# Admins
 
 
 def test_an_admin_stores_a_policy_makes_it_live_and_goes_back(
@@ -394,13 +276,6 @@ def test_an_admin_stores_a_policy_makes_it_live_and_goes_back(
             page.get_by_role("button", name="Make live").first.click()
         expect(page.get_by_role("region", name="Live:")).to_contain_text("built-in")
     assert problems == []
-
-
-def test_agents_do_not_see_the_review_queue(page: Page) -> None:
-    refused = page.goto("/review")
-    assert refused is not None
-    assert refused.status == 403
-    expect(page.get_by_role("link", name="Review")).to_have_count(0)
 
 
 def test_another_tenants_rows_are_not_there(
@@ -501,7 +376,3 @@ def test_a_draft_has_no_access_problem_in_any_state(page: Page) -> None:
         page.goto(f"{page.url.partition('?')[0]}?do={do}")
         problems += axe_violations(page)
     assert problems == []
-
-
-def open_details(page: Page) -> None:
-    page.evaluate("() => document.querySelectorAll('details').forEach(each => each.open = true)")

@@ -163,7 +163,7 @@ def test_pages_and_api_show_what_the_watch_sees(
     assert 0.05 < live["drift"]["lower"] < 8 / 11 < live["drift"]["upper"] <= 1
     # With nothing to review, and with an escalation in hand.
     assert ALARM in plain(admin, "/review")
-    assert "No escalation is waiting" in plain(admin, "/review")
+    assert "Nothing waits for a review" in plain(admin, "/review")
     escalate(database, tenant)
     page = plain(admin, "/review")
     assert ALARM in page

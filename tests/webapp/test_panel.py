@@ -121,10 +121,10 @@ def test_an_admin_who_comes_too_late_is_told_and_keeps_what_was_typed(
     assert client.get(f"{here}/next").location.endswith(here)
 
 
-def test_an_unknown_escalation_is_not_found(client: FlaskClient) -> None:
+def test_an_unknown_review_is_not_found(client: FlaskClient) -> None:
     page = client.get(f"/review/{models.new_id()}", headers={"Accept": "text/html"})
     assert page.status_code == 404
-    assert "no escalation" in page.text
+    assert "no review" in page.text
 
 
 def escalate(app: APIFlask, ticket: str) -> tuple[str, str]:

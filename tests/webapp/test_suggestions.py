@@ -27,7 +27,7 @@ from cascade import (
 from cascade.policy import Instead
 from cascade.simulated import Simulated
 from scoring.customer import Customer as Asker
-from webapp import customers, feedback, models, panel, policies, reviews, suggestions
+from webapp import customers, feedback, judging, models, panel, policies, reviews, suggestions
 from webapp.audit import Caller
 from webapp.db import Database
 from webapp.errors import Refused, Unknown
@@ -408,8 +408,8 @@ def test_a_correction_becomes_feedback_and_answers_the_ticket(shop: Shop) -> Non
         escalation = reviews.find(session, shop.caller.tenant_id, escalation_id)
         reviews.claim(session, escalation, ann)
         with pytest.raises(Refused, match="root cause"):
-            reviews.resolve(session, escalation, ann, final_text="Yes.", root_cause="mood")
-        reviews.resolve(session, escalation, ann, final_text="Yes.", root_cause="knowledge")
+            judging.resolve(session, escalation, ann, final_text="Yes.", root_cause="mood")
+        judging.resolve(session, escalation, ann, final_text="Yes.", root_cause="knowledge")
     with shop.database.read() as session:
         given = session.scalars(select(models.Feedback)).one()
         assert (given.action, given.final_text) == ("corrected", "Yes.")
@@ -491,7 +491,7 @@ def test_an_admin_does_not_replace_an_agents_reply(shop: Shop) -> None:
     with shop.database.write() as session:
         escalation = reviews.find(session, shop.caller.tenant_id, escalation_id)
         with pytest.raises(Refused, match="somebody has answered"):
-            reviews.resolve(session, escalation, ann, final_text="No.", root_cause="model")
+            judging.resolve(session, escalation, ann, final_text="No.", root_cause="model")
         reviews.dismiss(session, escalation, ann, note=None)
     assert (shop.ticket().status, shop.ticket().reply) == ("answered", "My own words")
 

@@ -1,5 +1,7 @@
 /* Single-key shortcuts. An element with data-key is focused (a field) or clicked (all else). */
 
+import { judge } from "./rubric.js";
+
 const OFF = "frugaldesk.shortcuts.off";
 const dialog = document.getElementById("shortcuts");
 const toggle = document.getElementById("shortcuts-on");
@@ -23,14 +25,16 @@ toggle?.addEventListener("change", () => {
 });
 
 function withControl(event, field) {
-  if (event.key !== "Enter" || !field?.form?.matches("[data-writes]")) return false;
-  field.form.requestSubmit();
+  const form = field?.form ?? event.target.closest?.("form") ?? document.querySelector("[data-judges]");
+  if (event.key !== "Enter" || !form?.matches("[data-writes]")) return false;
+  form.requestSubmit();
   return true;
 }
 
 function plain(event, field) {
   if (event.key === "Escape") return press("Escape") || leave(field);
   if (field || localStorage.getItem(OFF)) return false;
+  if (judge(event.key)) return true;
   if (event.key === "j") return step(1);
   if (event.key === "k") return step(-1);
   return press(event.key);
@@ -39,9 +43,14 @@ function plain(event, field) {
 function press(key) {
   const target = [...document.querySelectorAll("[data-key]")].find((each) => each.dataset.key === key);
   if (!target || target.disabled) return false;
-  if (target.matches("input")) target.select();
+  if (target.matches("input, textarea")) enter(target);
   else target.click();
   return true;
+}
+
+function enter(field) {
+  field.focus();
+  if (field.type === "search") field.select();
 }
 
 function leave(field) {
