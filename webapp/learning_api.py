@@ -34,7 +34,7 @@ def start(asked: learning_contracts.RunAsked) -> Any:
         )
         run_id = run.id
     jobs().train(run_id)
-    return get_run(run_id)
+    return _run(run_id)
 
 
 @blueprint.get("/runs")
@@ -53,8 +53,7 @@ def list_runs() -> Any:
 @blueprint.output(learning_contracts.RunShown)
 def get_run(run_id: str) -> Any:
     """Give one run: how far it is, and once it is done how its adapter was judged."""
-    with database().read() as session:
-        return run_as_json(session, runs.find(session, g.caller.tenant_id, run_id))
+    return _run(run_id)
 
 
 @blueprint.post("/runs/<run_id>/cancel")
@@ -65,7 +64,7 @@ def cancel(run_id: str) -> Any:
     with database().write() as session:
         run = runs.find(session, g.caller.tenant_id, run_id)
         runs.cancel(session, run, actor=g.caller.actor)
-    return get_run(run_id)
+    return _run(run_id)
 
 
 @blueprint.get("/adapters")
@@ -109,6 +108,11 @@ def roll_back(segment: str) -> Any:
     with database().write() as session:
         back = promotion.roll_back(session, g.caller.tenant_id, segment, actor=g.caller.actor)
     return {"segment": segment, "champion": back}
+
+
+def _run(run_id: str) -> dict[str, Any]:
+    with database().read() as session:
+        return run_as_json(session, runs.find(session, g.caller.tenant_id, run_id))
 
 
 def run_as_json(session: Session, run: TrainingRun) -> dict[str, Any]:
