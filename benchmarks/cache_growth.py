@@ -283,7 +283,11 @@ def _load_postgres(database: Database, world: World) -> None:
             assert raw is not None
             with raw.cursor() as cursor:
                 _copy(cursor, "cache_entries", ENTRY_COLUMNS, entries)
-                written = [(*row[:-1], str(row[-1].tolist())) for row in vectors]
+                # Seven digits are far below what recall counts as equally near.
+                written = [
+                    (*row[:-1], str(row[-1].astype(np.float64).round(7).tolist()))
+                    for row in vectors
+                ]
                 _copy(cursor, "cache_vectors", VECTOR_COLUMNS, written)
     with database.write() as session:
         session.execute(text("SET LOCAL maintenance_work_mem = '2GB'"))
