@@ -4,7 +4,7 @@ The pairs are the shop's held-out wordings of one topic, each wording beside the
 topic, and the groups of `cache_questions.txt`: the same in other words, the opposite, another
 number, date or order. Each pair is alone in its cache, whose entry everybody may see: no scope
 stands between an asker and a wrong answer, only nearness, the guards and the scorer. All wordings,
-answers and customers are those that training leaves out.
+answers and customers are left out of training.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,7 +37,13 @@ LEVEL = 0.025
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 Kind = Literal["same", "opposite", "number", "topic"]
 Label = Literal["right", "other customer", "opposite", "number", "topic"]
-LABELS: tuple[Label, ...] = ("right", "other customer", "opposite", "number", "topic")
+LABELS: tuple[Label, ...] = (
+    "right",
+    "other customer",
+    "opposite",
+    "number",
+    "topic",
+)
 
 
 @dataclass(frozen=True)
@@ -99,8 +105,7 @@ class Share:
 def all_pairs(embed: Embed) -> list[Asked]:
     """Every pair; the same for the same encoder."""
     wordings = _held_out()
-    written = _written()
-    return [*_of_one_topic(wordings), *_of_another_topic(wordings, embed), *written]
+    return [*_of_one_topic(wordings), *_of_another_topic(wordings, embed), *_written()]
 
 
 def all_trials(pairs: Sequence[Asked], shop: Shop) -> list[Trial]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Literal
 
-from cascade.guards import differs
+from cascade.guards import contradicts
 from cascade.scopes import Scope
 
 Action = Literal["accepted", "edited", "dismissed", "corrected"]
@@ -43,7 +43,7 @@ def lesson(action: Action, offered: str, final: str | None) -> Lesson:
 def is_heavy_edit(offered: str, final: str) -> bool:
     """Whether little of an offered answer, or not its meaning, is left in the edited one."""
     likeness = SequenceMatcher(None, offered.split(), final.split(), autojunk=False).ratio()
-    return likeness < HEAVY_EDIT or differs(offered, final) is not None
+    return likeness < HEAVY_EDIT or contradicts(offered, final) is not None
 
 
 def takes_place(old: Scope, new: Scope) -> bool:

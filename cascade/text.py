@@ -10,3 +10,14 @@ def readable(text: str) -> str:
     """The text with plain line ends, without controls, and "?" for half a surrogate pair."""
     plain = text.replace("\r\n", "\n").replace("\r", "")
     return UNREADABLE.sub(lambda found: "?" if found[0] >= "\ud800" else "", plain)
+
+
+def stem(word: str) -> str:
+    """A word without the endings of English inflection: enough to know it again."""
+    bare = re.sub(r"'(?:s|re|ve|ll|d|m)$", "", word.casefold())
+    if len(bare) > 4:
+        bare = re.sub(r"(?:ies|ied)$", "y", bare)
+        bare = re.sub(r"(?:ing|ed|es|s|ment|ation)$", "", bare)
+    if len(bare) > 3 and bare[-1] == bare[-2] and bare[-1] in "lptgnmdb":
+        bare = bare[:-1]
+    return bare[:-1] if len(bare) > 3 and bare.endswith("e") else bare
