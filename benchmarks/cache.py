@@ -4,6 +4,7 @@ Parts: `growth`, look-ups among more and more entries of many tenants in both da
 (`cache_growth`).
 """
 
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -43,10 +44,14 @@ def growth(
     print(f"look-ups, {tenants} tenants, seed 0")
     topics = embedded_topics()
     found: dict[str, dict[int, Looked]] = {kind: {} for kind in kinds}
+    before = Before(out / f"cache-growth-{tenants}.jsonl" if out else None)
     for size in sorted(sizes):
-        world = build_world(size, tenants, topics)
         for kind in kinds:
-            found[kind][size] = looked = measured(kind, world, topics)
+            looked = before.of(kind, size) or measured(
+                kind, build_world(size, tenants, topics), topics
+            )
+            before.keep(kind, size, looked)
+            found[kind][size] = looked
             print(f"{kind}, {size:,} entries: {looked}", flush=True)
     if out is not None:
         print(draw(out / "cache-growth", panels(found), above="milliseconds", logarithmic=True))
@@ -57,6 +62,31 @@ def growth(
         bars.append(Bar(f"{kind}_{max(sizes)}_recall_at_1", last.recall_at_1, RECALL))
     figures = {kind: {n: asdict(each) for n, each in of.items()} for kind, of in found.items()}
     return bars, {"growth": figures}
+
+
+class Before:
+    """What was measured before, a line for each: a million entries take minutes to load."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._known: dict[tuple[str, int], Looked] = {}
+        if path is not None and path.exists():
+            for line in path.read_text().splitlines():
+                row = json.loads(line)
+                self._known[row["kind"], row["size"]] = Looked(**row["looked"])
+
+    def of(self, kind: str, size: int) -> Looked | None:
+        """What was measured of so many entries, None if nothing was."""
+        return self._known.get((kind, size))
+
+    def keep(self, kind: str, size: int, looked: Looked) -> None:
+        """Write down what was measured, once."""
+        if self._path is None or (kind, size) in self._known:
+            return
+        self._known[kind, size] = looked
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a") as out:
+            out.write(json.dumps({"kind": kind, "size": size, "looked": asdict(looked)}) + "\n")
 
 
 def panels(found: dict[str, dict[int, Looked]]) -> dict[str, dict[str, Line]]:
