@@ -105,7 +105,7 @@ class Share:
 def all_pairs(embed: Embed) -> list[Asked]:
     """Every pair; the same for the same encoder."""
     wordings = _held_out()
-    return [*_of_one_topic(wordings), *_of_another_topic(wordings, embed), *_written()]
+    return [*_of_one_topic(wordings), *_of_another_topic(wordings, embed), *written()]
 
 
 def all_trials(pairs: Sequence[Asked], shop: Shop) -> list[Trial]:
@@ -213,7 +213,7 @@ def _of_another_topic(wordings: Mapping[str, Sequence[str]], embed: Embed) -> It
         )
 
 
-def _written() -> Iterator[Asked]:
+def written() -> Iterator[Asked]:
     """The pairs within each group of the file."""
     for topic, group in read_groups(QUESTIONS):
         alike = [*group["?"], *group["~"]]
@@ -255,3 +255,14 @@ def told(results: Sequence[Tried], say: Say) -> None:
     for threshold in THRESHOLDS:
         shares = "; ".join(f"{label} {served(results, label, threshold)}" for label in LABELS)
         say(f"served at {threshold}: {shares}; wrong of all {wrong_of_served(results, threshold)}")
+
+
+def as_figures(results: Sequence[Tried]) -> dict[str, object]:
+    """What JSON says of each threshold: counts by label."""
+    return {
+        str(threshold): {
+            label: [(share := served(results, label, threshold)).count, share.of, *share.interval]
+            for label in LABELS
+        }
+        for threshold in THRESHOLDS
+    }

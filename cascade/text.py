@@ -1,6 +1,7 @@
-"""Which text can be stored and shown anywhere: what PostgreSQL refuses and what no page shows."""
+"""What is done with any text: what no database or page takes is left out, words are stemmed."""
 
 import re
+from functools import lru_cache
 
 UNREADABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 """Control characters save for tabs and line ends, and halves of surrogate pairs."""
@@ -12,6 +13,7 @@ def readable(text: str) -> str:
     return UNREADABLE.sub(lambda found: "?" if found[0] >= "\ud800" else "", plain)
 
 
+@lru_cache(4096)
 def stem(word: str) -> str:
     """A word without the endings of English inflection: enough to know it again."""
     bare = re.sub(r"'(?:s|re|ve|ll|d|m)$", "", word.casefold())

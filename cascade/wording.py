@@ -52,6 +52,15 @@ PHRASES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(?:use|used|using|run|runs)\s+(?:\w+\s+)?(?:up|out)", "exhausted"),
         (r"(?:i|we|i'd|we'd)(?:\s+\w+){0,3}?\s+(?:be|get)\s+paid", "earn"),
         (r"rather than", "instead"),
+        (
+            r"good (?:morning|afternoon|evening|day)|greetings|"
+            r"(?:dear|hello|hi) (?:team|all|sir|madam)",
+            "",
+        ),
+        (
+            r"(?:kind|best|warm) (?:regards|wishes)|many thanks|thanks in advance|(?:very|so) much",
+            "",
+        ),
         (r"give\s+(?:me|us)", ""),
         (
             r"(?:that |which )?(?:i|we)(?:'ve| have| had)?(?: just| already)? "
