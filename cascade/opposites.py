@@ -68,8 +68,9 @@ OPPOSITES: tuple[tuple[str, ...], ...] = (
     (r"free", r"paid|charged|cost(?:s|ing)?"),
     (r"large\w*|big\w*", r"small\w*"),
     (
-        r"can i|may i|could i|am i allowed|is it possible",
-        r"must i|do i (?:have|need) to|am i required|is it required|should i",
+        r"(?:can|may|could) i|am i allowed|is it (?:still )?possible|can be",
+        r"must i|(?:do|will|would) i (?:still )?(?:have|need) to|am i required|is it required|"
+        r"should i",
     ),
     (r"upload\w*", r"download\w*"),
     (r"wins?|won|earn\w*|gain\w*", r"los(?:e|es|t|ing)|spend\w*|redeem\w*"),

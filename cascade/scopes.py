@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from cascade.guards import MOST_CHARACTERS, dates_in, identifiers_in, numbers_in, stem
+from cascade.guards import MOST_CHARACTERS, dates_in, identifiers_in, numbers_in
 from cascade.redaction import redact
+from cascade.text import stem
 from scoring.customer import Customer, Feature
 
 Scope = Literal["public", "segment", "customer"]

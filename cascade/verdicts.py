@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from cascade.guards import differs
+from cascade.guards import contradicts
 
 RULE = "1"
 """Changes whenever the same verdicts give other labels or weights; runs name it."""
@@ -92,7 +92,7 @@ def labels_of(offered: str | None, verdicts: Sequence[Verdict]) -> tuple[Label, 
 def is_heavy_edit(offered: str, final: str) -> bool:
     """Whether little of an offered answer, or not its meaning, is left in the text sent."""
     changed = changed_share(offered, final) > TOO_MUCH_CHANGED
-    return changed or differs(offered, final) is not None
+    return changed or contradicts(offered, final) is not None
 
 
 def changed_share(draft: str, sent: str) -> float:

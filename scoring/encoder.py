@@ -46,6 +46,10 @@ SMALL_BATCH = 512
 PADDING = 1.1
 """Beyond a small batch the longest row is at most so many times as long as the shortest."""
 
+FEW_TEXTS = 4
+"""So few texts that are embedded together are questions, which are scored next: their states are
+remembered too. Many would push out all others."""
+
 VECTORS_REMEMBERED = 20_000
 READINGS_REMEMBERED = 1_000
 """Of how many recent texts the vectors, and the states too, are remembered: macros, history lines
@@ -128,6 +132,8 @@ class Encoder:
         new = self._read([text for text in dict.fromkeys(cut) if text not in known])
         vectors = {text: reading.vector for text, reading in new.items()}
         self._vectors.remember(vectors)
+        if len(new) <= FEW_TEXTS:
+            self._readings.remember(new)
         known |= vectors
         return np.stack([known[text] for text in cut])
 

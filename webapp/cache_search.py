@@ -17,8 +17,11 @@ from cascade.cache import Vector
 INDEXED_DIM = 384
 """The length of vector that has an index; others are all compared."""
 
-COARSE = 8
-"""The index is asked for so many times as many as are wanted: it is less precise."""
+COARSE_SQLITE, COARSE_POSTGRES = 8, 2
+"""The index is asked for so many times as many as are wanted: it is less precise, by bytes or by
+half of the bits."""
+
+LEAST_COARSE_SQLITE, LEAST_COARSE_POSTGRES = 64, 16
 
 FEW = 1000
 """Up to so many shared entries that the asker may see are all compared."""
@@ -73,7 +76,8 @@ class SqliteSearch:
     ) -> Sequence[tuple[str, float]]:
         """Ids and cosines of the nearest entries the asker may see, nearest first."""
         indexed = dim == INDEXED_DIM
-        limits = {"bytes": 4 * dim, "most": most, "coarse": max(64, COARSE * most)}
+        coarse = max(LEAST_COARSE_SQLITE, COARSE_SQLITE * most)
+        limits = {"bytes": 4 * dim, "most": most, "coarse": coarse}
         rows = session.execute(SQLITE_INDEXED if indexed else SQLITE_EXACT, {**asked, **limits})
         return [(entry_id, 1.0 - distance) for entry_id, distance in rows]
 
@@ -114,7 +118,8 @@ class PostgresSearch:
         self, session: Session, asked: Mapping[str, object], dim: int, most: int
     ) -> Sequence[tuple[str, float]]:
         """Ids and cosines of the nearest entries the asker may see, nearest first."""
-        limits = {"dim": dim, "most": most, "coarse": max(32, COARSE * most), "few": FEW}
+        coarse = max(LEAST_COARSE_POSTGRES, COARSE_POSTGRES * most)
+        limits = {"dim": dim, "most": most, "coarse": coarse, "few": FEW}
         parameters = {**asked, **limits}
         many = dim == INDEXED_DIM and session.scalar(MANY_SHARED, parameters)
         if many:
@@ -126,11 +131,12 @@ class PostgresSearch:
 MANY_SHARED = text(
     f"SELECT count(*) > :few FROM (SELECT 1 FROM cache_vectors WHERE {SHARED} LIMIT :few + 1) AS s"
 )
-# In strict order the index is read on until enough rows pass the filter; the planner, which knows
-# little of a tenant's share, is kept from sorting them all instead.
+# In strict order the index is read on until enough rows pass the filter. Reading on costs as much
+# as the first look, so that one takes in more, and finds more. The planner, which knows little of a
+# tenant's share, is kept from sorting them all instead.
 THROUGH_THE_INDEX = text(
     "SELECT set_config('hnsw.iterative_scan', 'strict_order', true), "
-    "set_config('hnsw.ef_search', '100', true), "
+    "set_config('hnsw.ef_search', '200', true), "
     "set_config('hnsw.max_scan_tuples', '40000', true), "
     "set_config('enable_sort', 'off', true), set_config('enable_seqscan', 'off', true)"
 )

@@ -122,3 +122,17 @@ def test_a_base_of_few_positions_and_layers_reads_long_texts(
     assert len(short.states) == 4
     assert len(long.states) == 32
     assert np.isfinite(long.vector).all()
+
+
+def test_a_question_that_was_looked_up_is_not_read_again(encoder: Encoder) -> None:
+    """Its answers are scored next, and the model has read it already."""
+    read: list[int] = []
+    watch = encoder.model.embeddings.register_forward_hook(
+        lambda _, __, states: read.append(len(states))
+    )
+    try:
+        encoder.embed(["Does the blue kettle whistle?"])
+        encoder.read(["Does the blue kettle whistle?"])
+    finally:
+        watch.remove()
+    assert read == [1]

@@ -158,7 +158,11 @@ def post(client: FlaskClient, path: str, *, page: str, **fields: Any) -> TestRes
 def completion(handler: BaseHTTPRequestHandler, body: Mapping[str, Any]) -> None:
     """Answer as the policy has it for the segment that the prompt names."""
     prompt = str(body)
-    text = HOURS if "opening hours" in prompt else NO if "guest" in prompt else YES
+    complete_with(HOURS if "opening hours" in prompt else NO if "guest" in prompt else YES, handler)
+
+
+def complete_with(text: str, handler: BaseHTTPRequestHandler) -> None:
+    """Answer with this text, for `COST`."""
     counts = {"prompt_tokens": 1000, "completion_tokens": 20}
     choice = {"message": {"content": text}, "finish_reason": "stop"}
     json_reply({"choices": [choice], "usage": counts})(handler)
@@ -173,6 +177,22 @@ def open_shop(
     def score(_: Scorer, pairs: Sequence[Pair], champions: Mapping[str, str]) -> list[Score]:
         return [Score(right(each), "shared@1", None) for each in pairs]
 
+    monkeypatch.setattr("scoring.encoder.load_encoder", lambda base: Words())
+    monkeypatch.setattr(Scorer, "score", score)
+    with serving(database, var, monkeypatch, add_tenant(database), completion, **told) as shop:
+        yield shop
+
+
+@contextmanager
+def serving(
+    database: Database,
+    var: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tenant_and_key: tuple[str, str],
+    complete: Callable[[BaseHTTPRequestHandler, Mapping[str, Any]], None],
+    **told: str,
+) -> Iterator[CacheShop]:
+    """Serve a tenant whose one model completes as told."""
     made: list[Any] = []
 
     def keep(llm: LlmSettings) -> Any:
@@ -180,13 +200,10 @@ def open_shop(
         return made[-1]
 
     monkeypatch.setattr("webapp.desk.make_provider", keep)
-    monkeypatch.setattr("scoring.encoder.load_encoder", lambda base: Words())
-    monkeypatch.setattr(Scorer, "score", score)
     (var / "prices.toml").write_text(PRICES)
-    tenant, key = add_tenant(database)
     apps: list[APIFlask] = []
     with Loopback([]) as upstream:
-        upstream.script.append(lambda handler: completion(handler, upstream.received[-1].body))
+        upstream.script.append(lambda handler: complete(handler, upstream.received[-1].body))
         environment = {
             "FRUGALDESK_VAR": str(var),
             "FRUGALDESK_DATABASE_URL": database.engine.url.render_as_string(hide_password=False),
@@ -202,7 +219,7 @@ def open_shop(
             apps[-1].extensions["frugaldesk.runs"] = Runs()
             return apps[-1]
 
-        yield CacheShop(database, tenant, key, reopen(), upstream, reopen)
+        yield CacheShop(database, *tenant_and_key, reopen(), upstream, reopen)
         for app in apps:
             app.extensions["frugaldesk.runs"].shutdown()
             app.extensions["frugaldesk.database"].close()
