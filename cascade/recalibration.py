@@ -13,10 +13,8 @@ Array = NDArray[np.float64]
 
 FEWEST_WRONG = 20
 """With fewer answers known to be wrong than this a segment's thresholds stay as they are."""
-FEWEST_ACCEPTED = 10
-"""With fewer of them accepted now a threshold may rise, but not fall: too little shows how far."""
 FURTHEST = 0.1
-"""No threshold moves further than this at once."""
+"""No threshold rises further than this at once."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +40,9 @@ class Recheck:
 def recalibrated(policy: Policy, segments: Mapping[str, Rescored]) -> Policy:
     """The policy with thresholds for these segments under which the candidate is as careful.
 
-    A segment's threshold becomes the lowest at which the candidate accepts no larger share of the
-    answers known to be wrong than the champion did, each tier by its own calibration.
+    A segment's threshold rises until the candidate accepts no larger share of the answers known to
+    be wrong than the champion did, each tier by its own calibration. It never falls: a champion
+    that was wrong is no measure of how much may be wrong, and to save money is the optimiser's.
     """
 
     def moved(tiers: tuple[Tier, ...]) -> tuple[Tier, ...]:
@@ -96,8 +95,7 @@ def _as_careful(tier: Tier, segment: str, rows: Rescored) -> float:
         return now
     before, after = tier.chances(rows.champion[wrong]), tier.chances(rows.candidate[wrong])
     most = int((before >= now).sum())
-    lowest = -FURTHEST if most >= FEWEST_ACCEPTED else 0.0
-    steps = np.round(np.arange(lowest, FURTHEST + 0.005, 0.01) + now, 4)
+    steps = np.round(np.arange(0, FURTHEST + 0.005, 0.01) + now, 4)
     within = [float(each) for each in steps if 0 < each <= 1]
     careful = [each for each in within if (after >= each).sum() <= most]
     return min(careful, default=max(within))

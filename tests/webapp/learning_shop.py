@@ -16,8 +16,8 @@ from flask.testing import FlaskClient
 
 from scoring.customer import Customer
 from scoring.examples import Example, as_row
-from tests.returns import GRANTS, QUESTIONS, REFUSALS, Trained, returns
-from tests.webapp.people import PASSWORD, add_people
+from tests.returns import GRANTS, QUESTIONS, REFUSALS, Trained
+from tests.webapp.people import add_people
 from webapp import Settings, access, adapters, create_app, customers, knowledge, models, schema
 from webapp.db import Database
 from webapp.desk import Desk
@@ -141,6 +141,3 @@ def judge(
         said = {"action": "edited", "final_text": chance.choice(REFUSALS)}
         given = client.post(f"/api/v1/suggestions/{made['id']}/feedback", json=said)
         assert given.status_code == 201, given.text
-
-
-__all__ = ["PASSWORD", "LearningShop", "ask", "judge", "open_learning_shop", "returns"]

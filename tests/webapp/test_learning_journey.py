@@ -14,7 +14,7 @@ def test_thirty_verdicts_repair_a_segment_and_no_other(
     shop = open_learning_shop(empty_database, tmp_path, trained)
     client = shop.app()
     people = shop.those_between()
-    someone = people[0].external_id
+    someone = next(each.external_id for each in people if each.features["days_since_purchase"] > 40)
     before = ask(client, someone)
     assert (before["status"], before["answer"]) == ("suggested", YES)
     guests = [ask(client, each.external_id) for each in shop.people("guest")[:8]]
