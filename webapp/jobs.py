@@ -57,6 +57,10 @@ class Jobs:
         )
         consumer.run()
 
+    def close(self) -> None:
+        """Close this thread's connection to the queue."""
+        self.huey.storage.close()
+
     def _carry_out(self, run_id: str) -> None:
         from webapp import retraining
 
