@@ -8,10 +8,11 @@ import json
 import random
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from apiflask import APIFlask
 from flask.testing import FlaskClient
 
 from scoring.customer import Customer
@@ -20,7 +21,6 @@ from tests.returns import GRANTS, QUESTIONS, REFUSALS, Trained
 from tests.webapp.people import add_people
 from webapp import Settings, access, adapters, create_app, customers, knowledge, models, schema
 from webapp.db import Database
-from webapp.desk import Desk
 from webapp.training_rows import import_rows
 
 YES = GRANTS[0]
@@ -43,20 +43,28 @@ class LearningShop:
     database: Database
     tenant: str
     key: str
+    apps: list[APIFlask] = field(default_factory=list)
 
     def app(self) -> FlaskClient:
         """A client of an app of its own, with the tenant's key, ready to answer."""
         app = create_app(self.settings, open_desk=False)
+        self.apps.append(app)
         app.extensions["frugaldesk.desk"].open()
         client: FlaskClient = app.test_client()
         client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {self.key}"
         return client
 
-    def desk(self) -> Desk:
-        """A desk of its own, open."""
-        desk = Desk(self.settings, self.database)
-        desk.open()
-        return desk
+    def settle(self) -> None:
+        """Wait until nothing is left to do in the background, and take on no more."""
+        for app in self.apps:
+            app.extensions["frugaldesk.runs"].shutdown(wait=True)
+
+    def close(self) -> None:
+        """End the apps with what they hold."""
+        self.settle()
+        for app in self.apps:
+            app.extensions["frugaldesk.database"].close()
+            app.extensions["frugaldesk.jobs"].close()
 
     def people(self, segment: str) -> list[models.Customer]:
         """The segment's customers by id."""
