@@ -135,12 +135,28 @@ def is_over(shop: LearningShop, run_id: str) -> bool:
     return found(shop, run_id).status not in runs.ACTIVE
 
 
+def until_running(shop: LearningShop, run_id: str) -> None:
+    until(lambda: found(shop, run_id).status == "running")
+
+
+def until_over(shop: LearningShop, run_id: str) -> None:
+    until(lambda: is_over(shop, run_id))
+
+
 def request(shop: LearningShop, segment: str = "gold") -> str:
     with shop.database.write() as session:
         run = runs.request(session, shop.tenant, segment, actor="test", reason="test")
         run_id = run.id
     Jobs(shop.settings).train(run_id)
     return run_id
+
+
+def half_written(shop: LearningShop) -> list[Path]:
+    return list(shop.settings.adapters.glob(".partial-*"))
+
+
+def until_writing(shop: LearningShop, count: int) -> None:
+    until(lambda: len(half_written(shop)) == count)
 
 
 def bury(shop: LearningShop) -> None:
@@ -189,7 +205,7 @@ def undisturbed(
     run_id = request(shop)
     seen: dict[str, tuple[int, int]] = {}
     with working(shop):
-        until(lambda: found(shop, run_id).status == "running")
+        until_running(shop, run_id)
         began = time.monotonic()
         while not is_over(shop, run_id):
             run = found(shop, run_id)
@@ -222,7 +238,7 @@ def test_a_run_survives_kills_at_any_moment(
     run_id = request(shop)
     for number in range(kills):
         with working(shop) as worker:
-            until(lambda: found(shop, run_id).status == "running")
+            until_running(shop, run_id)
             time.sleep((number + chance.random()) / kills * undisturbed.seconds)
             worker.kill()
         check_nothing_is_half_there(shop, encoder)
@@ -235,7 +251,7 @@ def test_a_run_survives_kills_at_any_moment(
             run_id = request(shop)
         assert found(shop, run_id).status == "queued"
     with working(shop) as worker:
-        until(lambda: is_over(shop, run_id))
+        until_over(shop, run_id)
     assert version_of(shop, run_id) == undisturbed.version
     check_nothing_is_half_there(shop, encoder)
 
@@ -243,29 +259,27 @@ def test_a_run_survives_kills_at_any_moment(
 def test_one_killed_while_it_writes_leaves_no_half_adapter(
     shop: LearningShop, encoder: Encoder, undisturbed: Undisturbed
 ) -> None:
-    chance = random.Random(7)
-    before = {path.name for path in shop.settings.adapters.iterdir()}
-    run_id = request(shop)
+    chance, run_id = random.Random(7), request(shop)
     with working(shop, slow_disk=True) as worker:
-        for _ in range(2):
-            until(lambda: bool({p.name for p in shop.settings.adapters.iterdir()} - before))
+        for kills in (1, 2):
+            until_writing(shop, kills)
             time.sleep(chance.random() * 0.6)
             os.kill(worker.alive()[0], signal.SIGKILL)
-            left = {path.name for path in shop.settings.adapters.iterdir()} - before
-            assert [name[:9] for name in left] == [".partial-"]
-            before |= left
+            assert len(half_written(shop)) == kills
             check_nothing_is_half_there(shop, encoder)
             bury(shop)
             assert found(shop, run_id).status == "queued"
-            # Its parent lives, and has put another process in its place.
+            # Its parent lives, and puts another process in its place.
             Jobs(shop.settings).train(run_id)
-        until(lambda: is_over(shop, run_id))
+        until_over(shop, run_id)
     assert version_of(shop, run_id) == undisturbed.version
     check_nothing_is_half_there(shop, encoder)
-    for name in (name for name in before if name.startswith(".partial-")):
-        os.utime(shop.settings.adapters / name, (0, 0))
     Jobs(shop.settings).look_after_runs()
-    assert not list(shop.settings.adapters.glob(".partial-*"))
+    assert len(half_written(shop)) == kills
+    for folder in half_written(shop):
+        os.utime(folder, (0, 0))
+    Jobs(shop.settings).look_after_runs()
+    assert half_written(shop) == []
 
 
 def test_two_workers_carry_out_two_runs_once_each(shop: LearningShop, encoder: Encoder) -> None:
@@ -302,14 +316,14 @@ def test_a_stopped_worker_ends_at_once_and_another_takes_its_run_up(
     shop = ready_shop(empty_database, tmp_path, trained)
     run_id = request(shop)
     with working(shop) as worker:
-        until(lambda: found(shop, run_id).status == "running")
+        until_running(shop, run_id)
         worker.process.terminate()
         assert worker.process.wait(timeout=5) == 0
         assert worker.alive() == []
     assert found(shop, run_id).status == "running"
     bury(shop)
     with working(shop):
-        until(lambda: is_over(shop, run_id))
+        until_over(shop, run_id)
     assert version_of(shop, run_id) == undisturbed.version
     assert "the worker was lost; the run begins again" in "\n".join(found(shop, run_id).log)
 
