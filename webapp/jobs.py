@@ -84,10 +84,6 @@ class Jobs:
         huey.periodic_task(crontab(), name="look_after_runs")(self.look_after_runs)
         return huey, huey.task(name="train")(self._carry_out)
 
-    def close(self) -> None:
-        """Close this thread's connection to the queue."""
-        self.huey.storage.close()
-
     def _carry_out(self, run_id: str) -> None:
         from webapp import retraining
 
