@@ -39,6 +39,7 @@ class Jobs:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._turn = threading.Lock()
+        self._cores: int | None = None
 
     def train(self, run_id: str) -> None:
         """Let a worker carry out this run; called after the run is committed."""
@@ -65,8 +66,9 @@ class Jobs:
             self.train(run_id)
 
     def work(self, *, processes: int = 1) -> None:
-        """Carry out jobs until stopped, in so many processes; a training takes a core or two."""
+        """Carry out jobs until stopped, in so many processes, which share half of the cores."""
         huey, _ = self._opened
+        self._cores = max(1, (os.cpu_count() or 1) // 2 // processes)
         _Workers(
             huey,
             workers=processes,
@@ -85,8 +87,13 @@ class Jobs:
         return huey, huey.task(name="train")(self._carry_out)
 
     def _carry_out(self, run_id: str) -> None:
+        import torch
+
         from webapp import retraining
 
+        if self._cores is not None:
+            # The service has the others: threads that wait for each other are worse than none.
+            torch.set_num_threads(self._cores)
         retraining.carry_out(_database(self._settings.database_url), self._settings, run_id)
 
 

@@ -64,9 +64,6 @@ def worker(processes: int, with_parent: bool) -> None:
 
     from webapp.jobs import Jobs
 
-    # Half of the cores are left to the service. Set before anything loads torch, which reads it.
-    threads = max(1, (os.cpu_count() or 1) // 2 // processes)
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     settings = Settings.from_env()
     open_database(settings).close()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
