@@ -9,7 +9,7 @@ import click
 
 from webapp.errors import WebappError
 from webapp.operating import TenantSlug, open_database, tenant_named
-from webapp.settings import Settings
+from webapp.settings import Settings, use_threads
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -66,7 +66,7 @@ def worker(processes: int, with_parent: bool) -> None:
 
     # Half of the cores are left to the service. Set before anything loads torch, which reads it.
     threads = max(1, (os.cpu_count() or 1) // 2 // processes)
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    use_threads(threads)
     settings = Settings.from_env()
     open_database(settings).close()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")

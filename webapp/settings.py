@@ -99,6 +99,11 @@ def scorer_base(environ: Mapping[str, str] | None = None) -> str | None:
     return _Environment(os.environ if environ is None else environ).text("SCORER_BASE", "") or None
 
 
+def use_threads(count: int) -> None:
+    """Let torch use so many threads here and in processes begun from here, unless that is set."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(count))
+
+
 class _Environment:
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = values
