@@ -39,12 +39,6 @@ _storing = Lock()
 """Held from the look for the same answer until it is stored: many may have got it at once."""
 
 
-def run(database: Database, desk: Desk, begun: Begun) -> None:
-    """Make the suggestion, then remember what it was answered with."""
-    suggestions.run(database, desk, begun)
-    after_run(database, desk, begun)
-
-
 def after_run(database: Database, desk: Desk, begun: Begun) -> None:
     """Keep a model's accepted answer, or count the use of a kept one; a failure is logged."""
     change = partial(_after_run, database, desk, begun)
