@@ -177,11 +177,11 @@ def roll_back(session: Session, tenant_id: str, segment: str, *, actor: str) -> 
     if pointer is None or not _can_undo(pointer, _pointer(session, tenant_id, SHARED, CHAMPION)):
         raise Refused(f"no other adapter was live for {segment!r} before; there is nothing to undo")
     gone, back = pointer.adapter, pointer.version_before
+    evaluation = _promoted_by(session, pointer)
     if back is None:
         _unpoint(session, tenant_id, segment, CHAMPION)
     else:
         _point_back(session, pointer, find(session, tenant_id, back))
-    evaluation = _promoted_by(session, gone)
     restored = _restore_thresholds(session, tenant_id, evaluation, actor)
     audit.record(
         session,
@@ -310,22 +310,24 @@ def _can_undo(pointer: LiveAdapter, fallback: LiveAdapter | None) -> bool:
     return pointer.version_before is not None or falls_back
 
 
-def _promoted_by(session: Session, adapter: Adapter) -> Evaluation | None:
-    """Return the judgement the adapter was last promoted by: it may have been judged again since.
+def _promoted_by(session: Session, pointer: LiveAdapter) -> Evaluation | None:
+    """Return the judgement by which the pointer was moved to its adapter.
 
-    None where it went live without one.
+    It need not be the newest: another run may have judged the same adapter since. None where the
+    adapter went live without one.
     """
     entry = session.scalar(
         select(models.AuditEntry)
         .where(
-            models.AuditEntry.tenant_id == adapter.tenant_id,
+            models.AuditEntry.tenant_id == pointer.tenant_id,
             models.AuditEntry.action == PROMOTED,
-            models.AuditEntry.subject == adapter.version,
+            models.AuditEntry.subject == pointer.adapter.version,
+            models.AuditEntry.created_at >= pointer.moved_at,
         )
         .order_by(models.AuditEntry.created_at.desc(), models.AuditEntry.id.desc())
         .limit(1)
     )
-    return entry and session.get(Evaluation, entry.detail["evaluation"])
+    return None if entry is None else session.get(Evaluation, entry.detail["evaluation"])
 
 
 def _unpoint(session: Session, tenant_id: str, segment: str, alias: str) -> None:

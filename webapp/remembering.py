@@ -21,7 +21,7 @@ from cascade.cache import Cache, Entry
 from cascade.lessons import WIDTH, Lesson, lesson, takes_place
 from cascade.scopes import PEERS, Told, place
 from cascade.verdicts import is_about_the_answer
-from webapp import customers, suggestions
+from webapp import customers
 from webapp.cache_stores import DatabaseStore, delete_entries
 from webapp.db import Database
 from webapp.desk import Desk, Setup
