@@ -233,7 +233,7 @@ def _moves(rows: Session, evaluation: Evaluation, standings: Sequence[Standing])
     report, segment = evaluation.report, evaluation.adapter.segment
     others = [each.segment for each in standings if not each.own]
     whose = f"{segment} and what falls back to it" if segment == SHARED and others else segment
-    scored = f"{whose}: scored by {evaluation.adapter.version}, now by {evaluation.against}"
+    scored = f"{whose}: scored by {evaluation.adapter.version} instead of {evaluation.against}"
     to = report["thresholds"]["to"]
     if to is None:
         return scored, "Thresholds: as they are"
