@@ -102,7 +102,7 @@ def test_agents_are_not_let_in(app: APIFlask, shop: JudgedShop) -> None:
         ("/adapters/challenge/end", {"segment": "gold"}),
         ("/adapters/rollback", {"segment": "gold"}),
     ):
-        assert post(agent, path, page="/", **fields).status_code == 403, path
+        assert post(agent, path, page="/tickets", **fields).status_code == 403, path
     assert shop.champions["gold"] == GOLD_1
 
 
@@ -216,7 +216,7 @@ def test_what_goes_on_is_asked_for_again_and_what_is_over_is_not(
     address = f"/adapters/runs/{run}"
     part = admin.get(address)
     assert f'hx-get="{address}"' in part.text
-    assert "Running: training gold step 3 of 9" in plain(part)
+    assert "Running: training gold 3 of 9 step 3 of 9" in plain(part)
     assert "attempt 2: its worker was lost" in plain(part)
     shop.tell(run, status="failed", error="out of memory")
     part = admin.get(address)
