@@ -165,9 +165,9 @@ def test_a_refused_candidate_says_why_and_may_challenge(
     assert "Refused: it would be worse" in page
     assert "it would accept 93.3%, the champion 0.0%" in page
     assert "Promote" not in page
-    page = post(admin, "/adapters/promote", version=GOLD_2)
-    assert page.status_code == 409
-    assert "Nothing was changed" in plain(page)
+    answer = post(admin, "/adapters/promote", version=GOLD_2)
+    assert answer.status_code == 409
+    assert "Nothing was changed" in plain(answer)
     page = plain(post(admin, "/adapters/challenge", version=GOLD_2))
     assert "Nothing it says is served." in page
     assert "No ticket has come since." in page
