@@ -1,6 +1,6 @@
 """What moves an adapter's pointer, what stands in the way, and what goes with it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from sqlalchemy.orm import Session
@@ -20,10 +20,10 @@ from tests.webapp.judged_shop import (
     JudgedShop,
     open_judged_shop,
 )
-from webapp import adapters, audit, models, policies, promotion, shadowing
+from webapp import adapters, audit, followup, models, policies, promotion, shadowing
 from webapp.db import Database
 from webapp.desk import Desk, Setup
-from webapp.errors import Refused, Unknown
+from webapp.errors import NotReady, Refused, Unknown
 from webapp.knowledge import Knowledge
 from webapp.suggestions import Begun
 
@@ -267,6 +267,8 @@ class ScriptedDesk(Desk):
         self, request: DraftRequest, answers: Sequence[str], version: str
     ) -> list[float]:
         self.asked.append(version)
+        if not 0 <= self.says <= 1:
+            raise NotReady(f"the adapter {version} cannot be loaded")
         return [self.says] * len(answers)
 
 
@@ -280,14 +282,19 @@ class NoKnowledge(Knowledge):
         return ()
 
 
+def begun(shop: JudgedShop, suggestion_id: str, policy: Policy = BEFORE) -> Begun:
+    """A suggestion as it was begun under what is live now."""
+    return Begun(
+        shop.tenant, suggestion_id, Setup(shop.tenant, policy, shop.champions, NoKnowledge())
+    )
+
+
 def score(
     shop: JudgedShop, suggestion_id: str, says: float, *, policy: Policy = BEFORE
 ) -> tuple[int, list[str]]:
     """Have the challenger score a suggestion; returns how many answers, and who was asked."""
-    champions: Mapping[str, str] = shop.champions
-    setup = Setup(shop.tenant, policy, champions, NoKnowledge())
     desk = ScriptedDesk(says)
-    scored = shadowing.score(shop.database, desk, Begun(shop.tenant, suggestion_id, setup))
+    scored = shadowing.score(shop.database, desk, begun(shop, suggestion_id, policy))
     return scored, desk.asked
 
 
@@ -308,6 +315,19 @@ def test_what_a_challenger_says_is_stored_and_not_served(shop: JudgedShop) -> No
         row = session.get_one(models.Suggestion, made)
         assert (row.score, row.adapter, row.status) == (0.9, GOLD_1, "suggested")
         assert [(step.score, step.adapter) for step in row.steps] == [(0.9, GOLD_1)]
+
+
+def test_every_answer_is_shadowed_and_a_failure_stops_nothing(
+    shop: JudgedShop, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.adapter(GOLD_2)
+    shop.challenge(GOLD_2)
+    followup.of_run(shop.database, ScriptedDesk(0.3), begun(shop, shop.suggest("gold-1")))
+    assert shadow_scores(shop) == [(GOLD_2, 0.3)]
+    made = shop.suggest("gold-2")
+    followup.of_run(shop.database, ScriptedDesk(float("inf")), begun(shop, made))
+    assert f"nothing was looked up of {made}" in caplog.text
+    assert shadow_scores(shop) == [(GOLD_2, 0.3)]
 
 
 def test_a_challengers_scores_are_read_by_the_tiers_calibration(shop: JudgedShop) -> None:
