@@ -97,8 +97,8 @@ class Judgement:
 def judge(parts: Sequence[Part], *, more_data: bool, seed: int = 0) -> Judgement:
     """Compare both adapters on every part, and decide.
 
-    `more_data` says that the candidate learnt from more rows than the champion, for which a tie is
-    enough. Without any row to judge on there is no promotion.
+    `more_data` says that the candidate learnt from verdicts that the champion never saw: then a tie
+    is enough. Without any row to judge on there is no promotion.
     """
     compared = tuple(compare(part, seed) for part in parts if len(part.labels))
     losses = tuple(loss for each in compared for loss in each.losses)

@@ -7,7 +7,9 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,6 +27,7 @@ FILES = (WEIGHTS, CONFIG, HEAD, FEATURES, CALIBRATION)
 CHAMPIONS = "champions.json"
 
 _LONGEST_NAME = 150
+_PARTIAL = ".partial-"
 _VERSION = re.compile(r"(?P<segment>.*)@(?P<digest>[0-9a-f]{12})", re.DOTALL)
 
 
@@ -150,6 +153,14 @@ class Registry:
             out.write(content)
         Path(partial).replace(self.root / CHAMPIONS)
 
+    def tidy(self, *, before: datetime) -> None:
+        """Remove what a writer began before that moment and was killed over."""
+        for path in self.root.glob(f"{_PARTIAL}*"):
+            # Another process may tidy too, and what is gone is what was wanted.
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < before.timestamp():
+                    shutil.rmtree(path, ignore_errors=True)
+
 
 def _stored(content: Mapping[str, Any]) -> bytes:
     return json.dumps(content, sort_keys=True, indent=1).encode()
@@ -163,7 +174,7 @@ def _with_digests(manifest: Manifest, files: Mapping[str, bytes]) -> Manifest:
 
 
 def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".partial-"))
+    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_PARTIAL))
     try:
         for name, content in files.items():
             with (partial / name).open("wb") as out:

@@ -399,6 +399,8 @@ class DriftShown(BaseModel):
     wrong: int
     lower: float
     upper: float
+    audited: int
+    corrected: float | None
     alarm: bool
 
 

@@ -75,6 +75,8 @@ def watched(drift: Drift) -> dict[str, str]:
     }
     if drift.judged:
         told["So the share wrong is"] = f"{share(drift.lower)} to {share(drift.upper)}"
+    if drift.corrected is not None:
+        told["As audits let expect"] = f"{share(drift.corrected)}, from {drift.audited} audited"
     return told
 
 

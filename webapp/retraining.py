@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -132,7 +133,7 @@ def _judged(
     before, after = _scores(settings, registry, material.champions, manifest, rows)
     judgement = judge(
         _parts(rows, before, after, material.policy),
-        more_data=_has_more(registry, material.champions, manifest),
+        more_data=_has_more(registry, material, mine.segment, served),
         seed=mine.seed,
     )
     rescored = {name: _rescored(rows, before, after, name) for name in served if name != NO_SEGMENT}
@@ -213,10 +214,19 @@ def _rescored(
     return Rescored(known, before[mine], after[mine])
 
 
-def _has_more(registry: Registry, champions: Mapping[str, str], manifest: Manifest) -> bool:
-    """Return whether the candidate learnt from more rows than the segment's own champion did."""
-    own = champions.get(manifest.segment)
-    return own is None or manifest.examples > registry.manifest(own).examples
+def _has_more(registry: Registry, material: Material, segment: str, served: Sequence[str]) -> bool:
+    """Return whether the candidate learnt from verdicts that its segment's champion never saw."""
+    own = material.champions.get(segment)
+    if own is None:
+        return True
+    made = datetime.fromisoformat(registry.manifest(own).created)
+    return any(
+        row.origin == "feedback"
+        and (row.segment or NO_SEGMENT) in served
+        and row.example.at is not None
+        and row.example.at > made
+        for row in material.rows.learnt
+    )
 
 
 def _rechecked(

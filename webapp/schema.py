@@ -10,6 +10,8 @@ from sqlalchemy.engine import Connection
 
 from webapp.db import Database
 
+OTHERS = ("cache_vectors", "cache_nearest", "huey_")
+
 
 def upgrade(database: Database, revision: str = "head") -> None:
     """Bring the database to `revision`, from whatever it is at, in one transaction."""
@@ -37,9 +39,10 @@ def is_current(database: Database) -> bool:
 def is_modelled(name: str | None, kind: str, _parents: object) -> bool:
     """Return whether a table of the database should be one of the models', for Alembic's compare.
 
-    The vectors of the cache are none: their type and index are each database's own.
+    The vectors of the cache are none: their type and index are each database's own. Nor are the
+    tables that the queue of jobs makes for itself.
     """
-    return not (kind == "table" and (name or "").startswith(("cache_vectors", "cache_nearest")))
+    return not (kind == "table" and (name or "").startswith(OTHERS))
 
 
 def _config(connection: Connection | None) -> Config:

@@ -71,21 +71,35 @@ def encoder_of(base: str | None) -> "Encoder":
 
 
 class OnRay:
-    """Trains on the Ray cluster at an address, such as `ray://host:10001` or `auto`."""
+    """Trains on the Ray cluster at an address: `host:6379`, `ray://host:10001`, or `auto`.
+
+    Its nodes need this package installed, in the same version. Raises `NotReady` where ray or the
+    cluster is not there.
+    """
 
     def __init__(self, address: str) -> None:
         try:
             import ray
         except ImportError as exc:
             raise NotReady(
-                "RAY_ADDRESS is set, but ray is not installed; `pip install frugaldesk[ray]`"
+                "RAY_ADDRESS is set, but ray is not installed; `pip install 'frugaldesk[ray]'`"
             ) from exc
         self._ray: Any = ray
-        if not ray.is_initialized():
+        if ray.is_initialized():
+            return
+        try:
             ray.init(address=address, log_to_driver=False, logging_level="warning")
+        except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as exc:
+            raise NotReady(
+                f"no Ray cluster answers at {address!r}; start one with `ray start --head`, "
+                "or correct RAY_ADDRESS"
+            ) from exc
 
     def __call__(self, task: Task, progress: "Progress") -> Stored:
-        """Train on some node of the cluster; what `progress` raises cancels it there too."""
+        """Train on some node of the cluster; what `progress` raises cancels it there too.
+
+        What training raises there is raised here; `NotReady` where the node itself was lost.
+        """
         progress.set_description("training on the Ray cluster")
         running = self._ray.remote(_train_silently).remote(task)
         try:
@@ -94,7 +108,19 @@ class OnRay:
         except BaseException:
             self._ray.cancel(running, force=True)
             raise
-        stored: Stored = self._ray.get(running)
+        return self._result(running)
+
+    def _result(self, running: object) -> Stored:
+        errors = self._ray.exceptions
+        try:
+            stored: Stored = self._ray.get(running)
+        except errors.RayTaskError as exc:
+            # Its own message is the traceback of another machine.
+            raise exc.cause from exc
+        except errors.RayError as exc:
+            raise NotReady(
+                f"the Ray cluster lost the training ({type(exc).__name__}); start the run again"
+            ) from exc
         return stored
 
 

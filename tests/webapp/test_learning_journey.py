@@ -16,7 +16,7 @@ from tests.webapp.learning_shop import (
     judge,
     open_learning_shop,
 )
-from webapp import retraining
+from webapp import models, policies, retraining
 from webapp.db import Database
 
 
@@ -26,6 +26,16 @@ def shop(empty_database: Database, trained: Trained, tmp_path: Path) -> Iterator
     shop = open_learning_shop(empty_database, tmp_path, trained)
     yield shop
     shop.close()
+
+
+@pytest.fixture
+def forward_shop(tmp_path: Path, trained: Trained) -> Iterator[LearningShop]:
+    """Such a shop on SQLite that promotes by itself what the gate lets through."""
+    database = Database(f"sqlite:///{tmp_path}/forward.db")
+    shop = open_learning_shop(database, tmp_path, trained, FRUGALDESK_AUTO_PROMOTE="1")
+    yield shop
+    shop.close()
+    database.close()
 
 
 def carried_out(shop: LearningShop, client: FlaskClient, segment: str = "gold") -> dict[str, Any]:
@@ -76,3 +86,35 @@ def test_flipped_labels_are_refused_with_the_reason(shop: LearningShop) -> None:
     refused = client.post(f"/api/v1/adapters/{run['adapter']}/promote")
     assert refused.status_code == 409
     assert "refused: it would be worse" in refused.text
+
+
+def test_what_the_gate_lets_through_goes_live_by_itself_where_that_is_on(
+    forward_shop: LearningShop,
+) -> None:
+    client = forward_shop.app()
+    judge(client, forward_shop.those_between(), count=30)
+    run = carried_out(forward_shop, client)
+    live = {each["segment"]: each for each in (client.get("/api/v1/adapters").json or {})["data"]}
+    assert live["gold"]["champion"] == run["adapter"]
+    assert live["guest"]["champion"].startswith("guest@")
+    with forward_shop.database.read() as session:
+        promoted = session.query(models.AuditEntry).filter_by(action="adapter.promoted").one()
+        assert (promoted.actor, promoted.subject) == ("service", run["adapter"])
+
+
+def test_a_certificate_that_cannot_be_kept_stands_in_the_way(forward_shop: LearningShop) -> None:
+    shop, client = forward_shop, forward_shop.app()
+    certificate = {"max_error": 0.05, "confidence": 0.95, "log": "new.jsonl", "rows": 400}
+    with shop.database.write() as session:
+        policy = policies.live(session, shop.tenant)
+        told = {"certificate": {**certificate, "tiers": policy.tiers_version}}
+        policies.store(
+            session, shop.tenant, policy, origin=policies.BUILT_IN, actor="test", made_from=told
+        )
+    judge(client, shop.those_between(), count=30)
+    run = carried_out(shop, client)
+    found = run["evaluation"]
+    assert found["verdict"] == "refused: the policy's certificate could not be kept"
+    assert "held-out answers it would accept" in found["reasons"][0]
+    live = (client.get("/api/v1/adapters").json or {})["data"]
+    assert run["adapter"] not in {each["champion"] for each in live}

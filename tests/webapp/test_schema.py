@@ -1,7 +1,9 @@
 """The schema: migrations up and down, no drift from the models, and what the database refuses."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -9,8 +11,9 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import delete, inspect, update
 from sqlalchemy.exc import DatabaseError, IntegrityError, StatementError
 
-from webapp import audit, models, schema
+from webapp import Settings, audit, models, schema
 from webapp.db import Database
+from webapp.jobs import Jobs
 
 
 def add_tenant(database: Database, slug: str) -> str:
@@ -140,3 +143,17 @@ def test_sqlite_runs_in_wal_mode_with_foreign_keys(tmp_path: object) -> None:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
     database.close()
+
+
+def test_the_queue_of_jobs_makes_its_own_tables(
+    database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = {
+        "FRUGALDESK_VAR": str(tmp_path),
+        "FRUGALDESK_DATABASE_URL": database.engine.url.render_as_string(hide_password=False),
+    }
+    settings = Settings.from_env(told)
+    with ThreadPoolExecutor(4) as at_once:
+        list(at_once.map(lambda number: Jobs(settings).train(f"run-{number}"), range(4)))
+    assert [record.getMessage() for record in caplog.records] == []
+    test_migrated_schema_is_the_models_schema(database)
