@@ -190,7 +190,6 @@ def url(shop: JudgedShop, tmp_path: Path) -> Iterator[str]:
     server.shutdown()
     thread.join()
     server.server_close()
-    app.extensions["frugaldesk.jobs"].close()
     app.extensions["frugaldesk.database"].close()
 
 

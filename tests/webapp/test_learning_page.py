@@ -38,7 +38,6 @@ def app(shop: JudgedShop, tmp_path: Path) -> Iterator[APIFlask]:
     environment = {"FRUGALDESK_VAR": str(tmp_path), "FRUGALDESK_DATABASE_URL": url}
     app = create_app(Settings.from_env(environment), open_desk=False)
     yield app
-    app.extensions["frugaldesk.jobs"].close()
     app.extensions["frugaldesk.database"].close()
 
 
