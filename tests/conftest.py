@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -136,20 +137,10 @@ class serving:  # noqa: N801
 
     def __enter__(self) -> Service:
         port = free_port()
-        environment = {
-            **_clean_environment(),
-            "FRUGALDESK_VAR": str(self._var),
-            "PORT": str(port),
-            **self._environment,
-        }
-        with (self._var / f"serve-{port}.log").open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "webapp.cli", "demo"],
-                env=environment,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        self._wait_until_ready(f"http://127.0.0.1:{port}", Path(log.name))
+        environment = {"FRUGALDESK_VAR": str(self._var), "PORT": str(port), **self._environment}
+        log = self._var / f"serve-{port}.log"
+        self._process = start_frugaldesk("demo", log=log, **environment)
+        wait_until_ready(self._process, f"http://127.0.0.1:{port}", log)
         access = json.loads((self._var / "demo.json").read_text())
         return Service(**access, var=self._var)
 
@@ -164,18 +155,53 @@ class serving:  # noqa: N801
         subprocess.run(["pkill", "-KILL", "-P", str(self._process.pid)], check=False)
         self._process.kill()
 
-    def _wait_until_ready(self, url: str, log: Path) -> None:
-        assert self._process is not None
-        give_up = time.monotonic() + READY_WITHIN_S
-        while time.monotonic() < give_up and self._process.poll() is None:
-            try:
-                if httpx.get(f"{url}/readyz", timeout=5).status_code == 200:
-                    return
-            except httpx.TransportError:
-                pass
-            time.sleep(0.2)
-        self._process.kill()
-        pytest.fail(f"the service did not get ready:\n{log.read_text()[-4000:]}")
+
+@contextmanager
+def serve_and_work(folder: Path, **environment: str) -> Iterator[str]:
+    """Run `frugaldesk serve` and `frugaldesk worker` with these settings; yields the address.
+
+    Their logs lie in the folder. Both are ended with the block.
+    """
+    port = free_port()
+    told = {"PORT": str(port), **environment}
+    log = folder / "serve.log"
+    started = [
+        start_frugaldesk("serve", log=log, **told),
+        start_frugaldesk("worker", log=folder / "worker.log", **told),
+    ]
+    try:
+        wait_until_ready(started[0], f"http://127.0.0.1:{port}", log)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        for process in started:
+            process.terminate()
+        for process in started:
+            process.wait(timeout=30)
+
+
+def start_frugaldesk(*arguments: str, log: Path, **environment: str) -> subprocess.Popen[bytes]:
+    """Start the command in a process of its own, which writes to this log."""
+    with log.open("wb") as file:
+        return subprocess.Popen(
+            [sys.executable, "-m", "webapp.cli", *arguments],
+            env={**_clean_environment(), **environment},
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    """Wait until the service answers tickets; a failure shows the end of its log."""
+    give_up = time.monotonic() + READY_WITHIN_S
+    while time.monotonic() < give_up and process.poll() is None:
+        try:
+            if httpx.get(f"{url}/readyz", timeout=5).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.2)
+    process.kill()
+    pytest.fail(f"the service did not get ready:\n{log.read_text()[-4000:]}")
 
 
 def free_port() -> int:

@@ -68,6 +68,11 @@ def publish(session: Session, tenant_id: str, manifests: Iterable[Manifest], *, 
             )
         else:
             pointer.adapter_id = adapter.id
+            # What was live before an earlier promotion is not what this one replaces.
+            pointer.moved_by, pointer.moved_at = actor, models.utc_now()
+            pointer.version_before = before
+            session.flush()
+            session.refresh(pointer)
         audit.record(session, tenant_id, actor, "adapter.published", version, before=before)
 
 

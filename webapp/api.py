@@ -1,16 +1,13 @@
 """The HTTP interface helpdesks call: suggestions, customers, feedback."""
 
-import base64
-import json
-from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from apiflask import APIBlueprint, APIFlask, HTTPError, HTTPTokenAuth
 from flask import g, request
-from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import Select, and_, or_, select
+from pydantic import ValidationError
+from sqlalchemy import select
 
 from webapp import (
     audit,
@@ -20,8 +17,8 @@ from webapp import (
     erasure,
     feedback,
     followup,
+    paging,
     policies,
-    remembering,
     reviews,
     suggestions,
 )
@@ -33,10 +30,6 @@ from webapp.errors import Unknown
 from webapp.idempotency import idempotent
 from webapp.models import Customer, Policy, Review, Suggestion
 from webapp.problems import problem
-
-T = TypeVar("T")
-P = TypeVar("P")
-R = TypeVar("R", Suggestion, Policy)
 
 blueprint = APIBlueprint("api", __name__, url_prefix="/api/v1", tag="API")
 keys = HTTPTokenAuth(description="An API key, made with `frugaldesk keys create`.")
@@ -100,7 +93,7 @@ def suggest(asked: contracts.SuggestionAsked) -> Any:
         )
         begun = suggestions.begin(session, g.caller, ticket, setup)
     suggestions.run(database(), desk(), begun)
-    runs().submit(remembering.after_run, database(), desk(), begun)
+    runs().submit(followup.of_run, database(), desk(), begun)
     with database().read() as session:
         return suggestions.as_json(
             suggestions.find(session, g.caller.tenant_id, begun.suggestion_id)
@@ -116,7 +109,8 @@ def list_suggestions(asked: contracts.SuggestionsAsked) -> Any:
     query = select(Suggestion).where(Suggestion.tenant_id == g.caller.tenant_id)
     if asked.status:
         query = query.where(Suggestion.status == asked.status)
-    return _newest_first(query, Suggestion, asked, shown=suggestions.as_json)
+    with database().read() as session:
+        return paging.newest_first(session, query, Suggestion, asked, shown=suggestions.as_json)
 
 
 @blueprint.get("/suggestions/<suggestion_id>")
@@ -161,14 +155,16 @@ def list_customers(asked: contracts.CustomersAsked) -> Any:
     if asked.segment is not None:
         query = query.where(Customer.segment == asked.segment)
     if asked.cursor:
-        (last_id,) = _cursor(asked.cursor, contracts.CustomersCursor)
+        (last_id,) = paging.place_in(asked.cursor, contracts.CustomersCursor)
         query = query.where(Customer.external_id > last_id)
-    return _page(
-        query.order_by(Customer.external_id),
-        asked.limit,
-        shown=_customer,
-        place=lambda row: [row.external_id],
-    )
+    with database().read() as session:
+        return paging.page(
+            session,
+            query.order_by(Customer.external_id),
+            asked.limit,
+            shown=_customer,
+            place=lambda row: [row.external_id],
+        )
 
 
 @blueprint.put("/customers/<external_id>")
@@ -257,10 +253,11 @@ def add_history(external_id: str, given: contracts.HistoryGiven) -> Any:
 @blueprint.output(contracts.PoliciesPage)
 def list_policies(asked: contracts.PoliciesAsked) -> Any:
     """List the stored policies, those stored last first; admins say which one is live."""
+    query = select(Policy).where(Policy.tenant_id == g.caller.tenant_id)
     with database().read() as session:
         live = policies.live_version(session, g.caller.tenant_id)
-    query = select(Policy).where(Policy.tenant_id == g.caller.tenant_id)
-    return _newest_first(query, Policy, asked, shown=partial(policies.as_json, live=live))
+        shown = partial(policies.as_json, live=live)
+        return paging.newest_first(session, query, Policy, asked, shown=shown)
 
 
 @blueprint.get("/policies/live")
@@ -284,17 +281,19 @@ def list_reviews(asked: contracts.ReviewsAsked) -> Any:
     if asked.status:
         query = query.where(Review.status == asked.status)
     if asked.cursor:
-        query = query.where(reviews.after(*_cursor(asked.cursor, contracts.ReviewsCursor)))
-    return _page(
-        query.order_by(*reviews.IN_ORDER),
-        asked.limit,
-        shown=reviews.as_json,
-        place=lambda row: [row.priority, row.created_at.isoformat(), row.id],
-    )
+        query = query.where(reviews.after(*paging.place_in(asked.cursor, contracts.ReviewsCursor)))
+    with database().read() as session:
+        return paging.page(
+            session,
+            query.order_by(*reviews.IN_ORDER),
+            asked.limit,
+            shown=reviews.as_json,
+            place=lambda row: [row.priority, row.created_at.isoformat(), row.id],
+        )
 
 
 @blueprint.before_request
-def _check_path() -> None:
+def check_path() -> None:
     """Answer 422 for an id in the path that we would not take in a body."""
     for name, value in (request.view_args or {}).items():
         try:
@@ -322,52 +321,3 @@ def _customer(row: Customer) -> dict[str, Any]:
         "name": row.name,
         "email": row.email,
     }
-
-
-def _newest_first(
-    query: Select[R],
-    table: type[R],
-    asked: contracts.PageAsked,
-    *,
-    shown: Callable[[R], dict[str, Any]],
-) -> dict[str, Any]:
-    """Return the part of the rows that was asked for, the newest first."""
-    if asked.cursor:
-        created_at, last_id = _cursor(asked.cursor, contracts.NewestFirstCursor)
-        same_moment = and_(table.created_at == created_at, table.id < last_id)
-        query = query.where(or_(table.created_at < created_at, same_moment))
-    return _page(
-        query.order_by(table.created_at.desc(), table.id.desc()),
-        asked.limit,
-        shown=shown,
-        place=lambda row: [row.created_at.isoformat(), row.id],
-    )
-
-
-def _page(
-    query: Select[T],
-    limit: int,
-    *,
-    shown: Callable[[T], dict[str, Any]],
-    place: Callable[[T], list[str | int]],
-) -> dict[str, Any]:
-    """Return one part of the rows, and where the next begins: behind the last row's place."""
-    with database().read() as session:
-        rows = session.scalars(query.limit(limit + 1)).all()
-        data = [shown(row) for row in rows[:limit]]
-        more = len(rows) > limit
-        cursor = json.dumps(place(rows[limit - 1])) if more else ""
-    return {
-        "data": data,
-        "next_cursor": base64.urlsafe_b64encode(cursor.encode()).decode() if more else None,
-        "has_more": more,
-    }
-
-
-def _cursor(cursor: str, place: TypeAdapter[P]) -> P:
-    """Return the place that `_page` put into a cursor, or answer 422."""
-    try:
-        return place.validate_json(base64.urlsafe_b64decode(cursor.encode()))
-    except ValueError as exc:
-        message = "expected the next_cursor of the part before"
-        raise HTTPError(422, "bad cursor", detail={"query": {"cursor": [message]}}) from exc

@@ -62,6 +62,18 @@ def took(milliseconds: int | None) -> str:
     return f"{milliseconds / 1000:.1f}\N{NO-BREAK SPACE}s"
 
 
+def lasting(seconds: float) -> str:
+    """Return how long something takes, in whole seconds or minutes: "42 s", "3 min"."""
+    if seconds < 90:
+        return f"{max(round(seconds), 1)}\N{NO-BREAK SPACE}s"
+    return f"{round(seconds / 60)}\N{NO-BREAK SPACE}min"
+
+
+def capitalize_first(text: str) -> str:
+    """Return a text that begins like a sentence; the rest stays as it is."""
+    return text[:1].upper() + text[1:]
+
+
 def ago(at: datetime, now: datetime | None = None) -> str:
     """Return how long ago something was, in the largest unit that fits: "3 h ago"."""
     passed = (now or utc_now()) - at
@@ -125,6 +137,8 @@ FILTERS: tuple[Callable[..., object], ...] = (
     score,
     money,
     took,
+    lasting,
+    capitalize_first,
     ago,
     moment,
     feature_name,

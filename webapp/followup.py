@@ -1,4 +1,7 @@
-"""What follows a verdict, after all that people wait for; a failure is logged and stops nothing."""
+"""What follows an answer or a verdict, after all that people wait for.
+
+A failure is logged and stops nothing.
+"""
 
 import logging
 from collections.abc import Callable
@@ -7,16 +10,29 @@ from sqlalchemy import exists, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from webapp import contradictions, policies, remembering, reviews
+from webapp import contradictions, policies, remembering, reviews, shadowing, suggestions
 from webapp.db import Database
 from webapp.desk import Desk
 from webapp.drift import alarmed
 from webapp.errors import places
 from webapp.models import Feedback, LivePolicy, Review
+from webapp.suggestions import Begun
 
 log = logging.getLogger(__name__)
 
 ALARM = "Accepted answers are wrong more often than was certified."
+
+
+def make(database: Database, desk: Desk, begun: Begun) -> None:
+    """Make the suggestion, then see to what follows it."""
+    suggestions.run(database, desk, begun)
+    of_run(database, desk, begun)
+
+
+def of_run(database: Database, desk: Desk, begun: Begun) -> None:
+    """Keep a model's answer, then let a challenger score what the champion scored."""
+    remembering.after_run(database, desk, begun)
+    _try(lambda: shadowing.score(database, desk, begun), about=begun.suggestion_id)
 
 
 def of_verdict(database: Database, desk: Desk, feedback_id: str) -> None:

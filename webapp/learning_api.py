@@ -5,16 +5,16 @@ from typing import Any
 
 from apiflask import APIBlueprint
 from flask import g
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from webapp import adapters, learning_contracts, promotion, runs, shadowing
-from webapp.api import keys
+from webapp import adapters, learning_contracts, paging, promotion, runs, shadowing
+from webapp.api import check_path, keys
 from webapp.context import database, jobs
 from webapp.models import TrainingRun
 
-RUNS_SHOWN = 50
-
 blueprint = APIBlueprint("learning_api", __name__, url_prefix="/api/v1", tag="Learning")
+blueprint.before_request(check_path)
 
 
 @blueprint.post("/runs")
@@ -24,6 +24,7 @@ blueprint = APIBlueprint("learning_api", __name__, url_prefix="/api/v1", tag="Le
 def start(asked: learning_contracts.RunAsked) -> Any:
     """Train and judge a candidate for a segment; a worker does it, and nothing goes live by it."""
     with database().write() as session:
+        promotion.check_segment(session, g.caller.tenant_id, asked.segment)
         run = runs.request(
             session,
             g.caller.tenant_id,
@@ -39,13 +40,15 @@ def start(asked: learning_contracts.RunAsked) -> Any:
 
 @blueprint.get("/runs")
 @blueprint.auth_required(keys)
+@blueprint.input(learning_contracts.RunsAsked, location="query", arg_name="asked")
 @blueprint.output(learning_contracts.RunsPage)
-def list_runs() -> Any:
-    """List the newest runs, the newest first."""
+def list_runs(asked: learning_contracts.RunsAsked) -> Any:
+    """List training runs, newest first."""
+    query = select(TrainingRun).where(TrainingRun.tenant_id == g.caller.tenant_id)
     with database().read() as session:
-        newest = runs.newest(session, g.caller.tenant_id, RUNS_SHOWN)
-        shown = [run_as_json(session, run) for run in newest]
-    return {"data": shown, "next_cursor": None, "has_more": False}
+        return paging.newest_first(
+            session, query, TrainingRun, asked, shown=lambda run: run_as_json(session, run)
+        )
 
 
 @blueprint.get("/runs/<run_id>")
@@ -117,7 +120,7 @@ def _run(run_id: str) -> dict[str, Any]:
 
 def run_as_json(session: Session, run: TrainingRun) -> dict[str, Any]:
     """Return a run as the API gives it."""
-    evaluation = promotion.newest_evaluation(session, run.adapter) if run.adapter else None
+    evaluation = promotion.evaluation_of(session, run)
     return {
         "id": run.id,
         "segment": run.segment,
@@ -145,5 +148,5 @@ def without_policies(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def _standing(session: Session, each: promotion.Standing) -> dict[str, Any]:
-    compared = each.challenger and shadowing.compare(session, g.caller.tenant_id, each.challenger)
+    compared = shadowing.compare(session, g.caller.tenant_id, each)
     return asdict(each) | {"comparison": asdict(compared) if compared else None}

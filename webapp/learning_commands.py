@@ -35,7 +35,9 @@ def retrain(
     with database.write() as session:
         tenant_id = _only_tenant(session) if tenant is None else tenant_named(session, tenant)
         if everything:
-            segments = tuple(each.segment for each in promotion.standings(session, tenant_id))
+            segments = tuple(promotion.segments(session, tenant_id))
+        for segment in segments:
+            promotion.check_segment(session, tenant_id, segment)
         wanted = [
             runs.request(
                 session, tenant_id, segment, actor="cli", reason="asked for by command", seed=seed

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from webapp.contracts import Given, Segment
+from webapp.contracts import Given, PageAsked, Segment
 
 
 class RunAsked(Given):
@@ -13,6 +13,10 @@ class RunAsked(Given):
 
     segment: Segment
     seed: int = Field(0, ge=0, le=2**31 - 1)
+
+
+class RunsAsked(PageAsked):
+    """A list of training runs, newest first."""
 
 
 class RunShown(BaseModel):
@@ -37,7 +41,7 @@ class RunShown(BaseModel):
 
 
 class RunsPage(BaseModel):
-    """The newest runs, the newest first."""
+    """One part of the list of training runs."""
 
     data: list[RunShown]
     next_cursor: str | None
@@ -45,13 +49,17 @@ class RunsPage(BaseModel):
 
 
 class StandingShown(BaseModel):
-    """How one segment is scored; `own` says whether by an adapter of its own."""
+    """How one segment is scored; `own` says whether by an adapter of its own.
+
+    `marked` says why the champion is to be trained again, None where it is not.
+    """
 
     segment: str
     champion: str
     own: bool
     before: str | None
     can_roll_back: bool
+    marked: str | None
     challenger: str | None
     comparison: dict[str, int] | None
 

@@ -1,6 +1,6 @@
 """The admin's page "Adapters": what scores each segment, training runs as they go, candidates."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -9,7 +9,8 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
 from cascade import Policy
-from webapp import policy_words, promotion, retraining_rules, runs, shadowing
+from scoring.segments import SHARED
+from webapp import policies, policy_words, promotion, retraining_rules, runs, shadowing
 from webapp.access import caller, signed_in
 from webapp.context import database, jobs
 from webapp.errors import Refused, Unknown
@@ -26,28 +27,52 @@ blueprint = Blueprint("learning", __name__)
 
 @dataclass(frozen=True)
 class Row:
-    """One segment: its adapters, what is new since its last run, and how a challenger does."""
+    """One segment: its adapters, what is new since its last run, and how a challenger does.
+
+    `hindrance` says why the challenger cannot be promoted now.
+    """
 
     standing: Standing
     new_verdicts: int
     comparison: shadowing.Comparison | None
+    hindrance: str | None
 
 
 @dataclass(frozen=True)
 class Shown:
-    """One run, how its adapter was judged, and whether that adapter could be promoted now."""
+    """One run, how its adapter was judged, and what a promotion would change.
+
+    `hindrance` says why it cannot be promoted now, None where it can.
+    """
 
     run: TrainingRun
     evaluation: Evaluation | None
     moves: tuple[str, ...]
+    hindrance: str | None
     usual_seconds: float | None
     live: bool
+    challenges: bool
     waits_long: bool
 
     @property
     def active(self) -> bool:
         """Whether the run is queued or running."""
         return self.run.status in ACTIVE
+
+    @property
+    def running_seconds(self) -> float | None:
+        """How long its worker has been at it, None while it waits."""
+        if self.run.status != "running" or self.run.started_at is None:
+            return None
+        return (utc_now() - self.run.started_at).total_seconds()
+
+    @property
+    def verdict(self) -> str:
+        """What came of the run, in a few words; how it stands while it goes on."""
+        if self.evaluation is None:
+            return f"{self.run.status}: {self.run.stage}" if self.active else self.run.status
+        said: str = self.evaluation.report["verdict"]
+        return said
 
 
 @blueprint.get("/adapters")
@@ -58,6 +83,16 @@ def show() -> ResponseReturnValue:
         return _show(rows)
 
 
+@blueprint.get("/adapters/runs/<uuid:run_id>")
+@signed_in(admin=True)
+def show_run(run_id: UUID) -> ResponseReturnValue:
+    """Show one run by itself: the page asks for it again and again while it goes on."""
+    with database().read() as rows:
+        run = runs.find(rows, g.tenant.id, str(run_id))
+        shown = _shown(rows, run, promotion.standings(rows, g.tenant.id))
+        return render_template("run.html", each=shown)
+
+
 @blueprint.post("/adapters/runs")
 @signed_in(admin=True)
 def start() -> ResponseReturnValue:
@@ -66,9 +101,7 @@ def start() -> ResponseReturnValue:
     made: list[str] = []
 
     def change(rows: Session) -> str:
-        known = {each.segment for each in promotion.standings(rows, g.tenant.id)}
-        if segment not in known:
-            raise Refused(f"segment {segment!r} is unknown; expected one of the page's")
+        promotion.check_segment(rows, g.tenant.id, segment)
         run = runs.request(
             rows, g.tenant.id, segment, actor=caller().actor, reason="started by an admin"
         )
@@ -160,9 +193,8 @@ def _try(change: Callable[[Session], str]) -> ResponseReturnValue:
 
 def _show(rows: Session) -> str:
     standings = promotion.standings(rows, g.tenant.id)
-    live = {each.champion for each in standings}
     new = retraining_rules.new_verdicts(rows, g.tenant.id)
-    shown = [_shown(rows, run, live) for run in runs.newest(rows, g.tenant.id, RUNS_SHOWN)]
+    shown = [_shown(rows, run, standings) for run in runs.newest(rows, g.tenant.id, RUNS_SHOWN)]
     return render_template(
         "adapters.html",
         segments=[_row(rows, each, new.get(each.segment, 0)) for each in standings],
@@ -173,31 +205,38 @@ def _show(rows: Session) -> str:
 
 
 def _row(rows: Session, each: Standing, new: int) -> Row:
-    compared = each.challenger and shadowing.compare(rows, g.tenant.id, each.challenger)
-    return Row(each, new, compared or None)
+    if each.challenger is None:
+        return Row(each, new, None, None)
+    challenger = promotion.find(rows, g.tenant.id, each.challenger)
+    compared = shadowing.compare(rows, g.tenant.id, each)
+    return Row(each, new, compared, promotion.hindrance(rows, challenger))
 
 
-def _shown(rows: Session, run: TrainingRun, live: set[str]) -> Shown:
-    evaluation = promotion.newest_evaluation(rows, run.adapter) if run.adapter else None
+def _shown(rows: Session, run: TrainingRun, standings: Sequence[Standing]) -> Shown:
+    evaluation = promotion.evaluation_of(rows, run)
     waits = run.status == "queued" and (utc_now() - run.created_at).total_seconds() > IMPATIENT_S
+    version = run.adapter.version if run.adapter else None
     return Shown(
         run=run,
         evaluation=evaluation,
-        moves=_moves(evaluation),
+        moves=_moves(rows, evaluation, standings) if evaluation else (),
+        hindrance=promotion.hindrance(rows, run.adapter) if run.adapter else None,
         usual_seconds=runs.usual_seconds(rows, run),
-        live=run.adapter is not None and run.adapter.version in live,
+        live=any(each.own and each.champion == version for each in standings),
+        challenges=version is not None and any(each.challenger == version for each in standings),
         waits_long=waits,
     )
 
 
-def _moves(evaluation: Evaluation | None) -> tuple[str, ...]:
-    """Return in words which thresholds a promotion would move."""
-    if evaluation is None or evaluation.report["thresholds"]["to"] is None:
-        return ()
-    to = Policy.from_json(evaluation.report["thresholds"]["to"])
-    segment = evaluation.adapter.segment
-    return tuple(
-        f"{tier.model}: {tier.threshold_for(segment):.2f} for {segment}"
-        for tier in to.tiers
-        if segment in tier.segment_thresholds
-    ) or tuple(policy_words.changes(to, to))
+def _moves(rows: Session, evaluation: Evaluation, standings: Sequence[Standing]) -> tuple[str, ...]:
+    """Return in words what a promotion changes: whose adapter, and which thresholds."""
+    report, segment = evaluation.report, evaluation.adapter.segment
+    others = [each.segment for each in standings if not each.own]
+    whose = f"{segment} and what falls back to it" if segment == SHARED and others else segment
+    scored = f"{whose}: scored by {evaluation.adapter.version} instead of {evaluation.against}"
+    to = report["thresholds"]["to"]
+    if to is None:
+        return scored, "Thresholds: as they are"
+    before = policies.find(rows, g.tenant.id, report["thresholds"]["from"])
+    changed = policy_words.changes(Policy.from_json(before.document), Policy.from_json(to))
+    return scored, *changed

@@ -38,7 +38,6 @@ from webapp import (
     feedback,
     followup,
     models,
-    remembering,
     reviews,
     suggestions,
     ticket_lists,
@@ -260,7 +259,7 @@ def draft(ticket_id: UUID) -> ResponseReturnValue:
         found = _ticket(rows, str(ticket_id), lock=True)
         begun = suggestions.begin(rows, caller(), found, setup) if _wants_draft(found) else None
     if begun:
-        runs().submit(remembering.run, database(), desk(), begun).add_done_callback(_log_failure)
+        runs().submit(followup.make, database(), desk(), begun).add_done_callback(_log_failure)
     return _to_ticket(ticket_id)
 
 

@@ -15,45 +15,70 @@ from cascade import Policy
 from scoring.segments import SHARED
 from webapp import adapters, audit, models, policies
 from webapp.errors import Refused, Unknown
-from webapp.models import Adapter, Evaluation, LiveAdapter, utc_now
+from webapp.models import Adapter, Evaluation, LiveAdapter, TrainingRun, utc_now
 
 CHAMPION, CHALLENGER = "champion", "challenger"
+PROMOTED = "adapter.promoted"
+"""What the audit log calls a promotion."""
 RECALIBRATED = "recalibrated"
 """The origin of policies whose thresholds were moved for a new adapter."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """A segment's adapters: what scores it, what stood there before, and what shadows it."""
+    """A segment's adapters: what scores it, what stood there before, and what shadows it.
+
+    `marked` says why the champion is to be trained again, None where it is not.
+    """
 
     segment: str
     champion: str
     own: bool
     before: str | None
     can_roll_back: bool
+    marked: str | None
     challenger: str | None
 
 
-def standings(session: Session, tenant_id: str) -> list[Standing]:
-    """Return how each segment of the tenant's customers is scored, the shared adapter first."""
-    live = adapters.champions(session, tenant_id)
-    pointers = {(row.segment, row.alias): row for row in _pointers(session, tenant_id)}
+def segments(session: Session, tenant_id: str) -> list[str]:
+    """Return every segment an adapter can be trained for, the shared adapter first.
+
+    Those are the segments of the tenant's customers and those that an adapter is live for.
+    """
     named = session.scalars(
         select(models.Customer.segment)
         .where(models.Customer.tenant_id == tenant_id, models.Customer.segment.is_not(None))
         .distinct()
     )
-    segments = sorted({*live, *(each for each in named if each)} - {SHARED})
+    live = adapters.champions(session, tenant_id)
+    return [SHARED, *sorted({*live, *(each for each in named if each)} - {SHARED})]
+
+
+def check_segment(session: Session, tenant_id: str, segment: str) -> None:
+    """Raise `Refused` unless an adapter can be trained for this segment."""
+    known = segments(session, tenant_id)
+    if segment not in known:
+        raise Refused(f"segment {segment!r} is unknown; expected one of {', '.join(known)}")
+
+
+def standings(session: Session, tenant_id: str) -> list[Standing]:
+    """Return how each segment is scored, the shared adapter first; empty where nothing is live."""
+    pointers = {(row.segment, row.alias): row for row in _pointers(session, tenant_id)}
+    fallback = pointers.get((SHARED, CHAMPION))
     found = []
-    for segment in [SHARED, *segments] if live else []:
-        champion, challenger = (pointers.get((segment, a)) for a in (CHAMPION, CHALLENGER))
+    for segment in segments(session, tenant_id):
+        own, challenger = (pointers.get((segment, alias)) for alias in (CHAMPION, CHALLENGER))
+        serving = own or fallback
+        if serving is None:
+            continue
         found.append(
             Standing(
                 segment=segment,
-                champion=live.get(segment) or live[SHARED],
-                own=segment in live,
-                before=champion.version_before if champion else None,
-                can_roll_back=champion is not None and champion.moved_at is not None,
+                champion=serving.adapter.version,
+                own=own is not None,
+                before=own.version_before if own else None,
+                can_roll_back=own is not None and _can_undo(own, fallback),
+                marked=serving.adapter.marked_because,
                 challenger=challenger.adapter.version if challenger else None,
             )
         )
@@ -89,18 +114,41 @@ def newest_evaluation(session: Session, adapter: Adapter) -> Evaluation | None:
     )
 
 
+def evaluation_of(session: Session, run: TrainingRun) -> Evaluation | None:
+    """Return how the run judged its adapter, None where it made none.
+
+    Runs that learn from the same examples make the same adapter, and each judges it anew.
+    """
+    if run.adapter is None:
+        return None
+    judged = select(Evaluation).where(
+        Evaluation.tenant_id == run.tenant_id, Evaluation.adapter_id == run.adapter_id
+    )
+    if run.started_at is not None:
+        judged = judged.where(Evaluation.created_at >= run.started_at)
+    return session.scalar(judged.order_by(Evaluation.created_at, Evaluation.id).limit(1))
+
+
+def hindrance(session: Session, adapter: Adapter) -> str | None:
+    """Return why the adapter cannot be promoted right now, None where it can."""
+    try:
+        _allowing(session, adapter)
+    except Refused as exc:
+        return str(exc)
+    return None
+
+
 def promote(session: Session, tenant_id: str, version: str, *, actor: str) -> Evaluation:
     """Make a judged adapter its segment's champion, with the thresholds that go with it.
 
     Raises `Unknown` for a version that is not here, and `Refused` where it was not judged, not
-    judged good enough, or judged against another champion or policy than is live now.
+    judged good enough, judged against another champion or policy than is live now, or learnt from
+    a customer who was erased since.
     """
     _lock(session, tenant_id)
     adapter = find(session, tenant_id, version)
-    before = adapters.champions(session, tenant_id).get(adapter.segment)
-    if before == version:
-        raise Refused(f"{version} is live for {adapter.segment} already")
     evaluation = _allowing(session, adapter)
+    before = adapters.champions(session, tenant_id).get(adapter.segment)
     _point(session, adapter, CHAMPION, actor=actor, before=before)
     _unpoint(session, tenant_id, adapter.segment, CHALLENGER)
     moved_to = _move_thresholds(session, tenant_id, evaluation.report, actor)
@@ -108,7 +156,7 @@ def promote(session: Session, tenant_id: str, version: str, *, actor: str) -> Ev
         session,
         tenant_id,
         actor,
-        "adapter.promoted",
+        PROMOTED,
         version,
         before=before,
         evaluation=evaluation.id,
@@ -121,18 +169,19 @@ def roll_back(session: Session, tenant_id: str, segment: str, *, actor: str) -> 
     """Put back what was live before a segment's last promotion; None where it had no own adapter.
 
     The thresholds that the promotion moved go back too, unless another policy went live since.
-    Raises `Refused` where nothing was live before.
+    Raises `Refused` where nothing was live before. A rollback is not undone by another one: what
+    it took away may be promoted again, by its judgement.
     """
     _lock(session, tenant_id)
     pointer = _pointer(session, tenant_id, segment, CHAMPION)
-    if pointer is None or pointer.moved_at is None:
+    if pointer is None or not _can_undo(pointer, _pointer(session, tenant_id, SHARED, CHAMPION)):
         raise Refused(f"no other adapter was live for {segment!r} before; there is nothing to undo")
     gone, back = pointer.adapter, pointer.version_before
+    evaluation = _promoted_by(session, pointer)
     if back is None:
         _unpoint(session, tenant_id, segment, CHAMPION)
     else:
-        _point(session, find(session, tenant_id, back), CHAMPION, actor=actor, before=gone.version)
-    evaluation = newest_evaluation(session, gone)
+        _point_back(session, pointer, find(session, tenant_id, back))
     restored = _restore_thresholds(session, tenant_id, evaluation, actor)
     audit.record(
         session,
@@ -170,11 +219,18 @@ def end_challenge(session: Session, tenant_id: str, segment: str, *, actor: str)
 def _allowing(session: Session, adapter: Adapter) -> Evaluation:
     """Return the judgement that allows a promotion right now, or raise `Refused`."""
     version, evaluation = adapter.version, newest_evaluation(session, adapter)
+    live = adapters.champions(session, adapter.tenant_id)
+    if live.get(adapter.segment) == version:
+        raise Refused(f"{version} is live for {adapter.segment} already")
+    if adapter.marked_because is not None:
+        raise Refused(
+            f"{version} is to be trained again: {adapter.marked_because.rstrip('.')}; retrain "
+            f"{adapter.segment}"
+        )
     if evaluation is None:
         raise Refused(f"{version} was never judged against the champion; retrain {adapter.segment}")
     if not evaluation.promote:
         raise Refused(f"{version} was judged: {evaluation.report['verdict']}")
-    live = adapters.champions(session, adapter.tenant_id)
     serving = live.get(adapter.segment) or live.get(SHARED)
     if serving != evaluation.against:
         raise Refused(
@@ -236,6 +292,42 @@ def _point(
     pointer.moved_by, pointer.moved_at, pointer.version_before = actor, utc_now(), before
     session.flush()
     session.refresh(pointer)
+
+
+def _point_back(session: Session, pointer: LiveAdapter, adapter: Adapter) -> None:
+    """Point to what was live before; the audit log says who did, and nothing is left to undo."""
+    pointer.adapter_id = adapter.id
+    pointer.moved_by, pointer.moved_at, pointer.version_before = None, None, None
+    session.flush()
+    session.refresh(pointer)
+
+
+def _can_undo(pointer: LiveAdapter, fallback: LiveAdapter | None) -> bool:
+    """Return whether something scored the pointer's segment before it was moved."""
+    if pointer.moved_at is None:
+        return False
+    falls_back = pointer.segment != SHARED and fallback is not None
+    return pointer.version_before is not None or falls_back
+
+
+def _promoted_by(session: Session, pointer: LiveAdapter) -> Evaluation | None:
+    """Return the judgement by which the pointer was moved to its adapter.
+
+    It need not be the newest: another run may have judged the same adapter since. None where the
+    adapter went live without one.
+    """
+    entry = session.scalar(
+        select(models.AuditEntry)
+        .where(
+            models.AuditEntry.tenant_id == pointer.tenant_id,
+            models.AuditEntry.action == PROMOTED,
+            models.AuditEntry.subject == pointer.adapter.version,
+            models.AuditEntry.created_at >= pointer.moved_at,
+        )
+        .order_by(models.AuditEntry.created_at.desc(), models.AuditEntry.id.desc())
+        .limit(1)
+    )
+    return None if entry is None else session.get(Evaluation, entry.detail["evaluation"])
 
 
 def _unpoint(session: Session, tenant_id: str, segment: str, alias: str) -> None:

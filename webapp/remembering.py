@@ -21,7 +21,7 @@ from cascade.cache import Cache, Entry
 from cascade.lessons import WIDTH, Lesson, lesson, takes_place
 from cascade.scopes import PEERS, Told, place
 from cascade.verdicts import is_about_the_answer
-from webapp import customers, suggestions
+from webapp import customers
 from webapp.cache_stores import DatabaseStore, delete_entries
 from webapp.db import Database
 from webapp.desk import Desk, Setup
@@ -37,12 +37,6 @@ MOST_OTHERS = 32
 
 _storing = Lock()
 """Held from the look for the same answer until it is stored: many may have got it at once."""
-
-
-def run(database: Database, desk: Desk, begun: Begun) -> None:
-    """Make the suggestion, then remember what it was answered with."""
-    suggestions.run(database, desk, begun)
-    after_run(database, desk, begun)
 
 
 def after_run(database: Database, desk: Desk, begun: Begun) -> None:

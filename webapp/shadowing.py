@@ -1,22 +1,21 @@
 """Challengers score live tickets after the fact; nothing they say is served, all of it is kept."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, selectinload
 
 from cascade import DraftRequest
 from cascade.verdicts import labels_of
+from scoring.segments import SHARED
 from webapp import customers, promotion
 from webapp.db import Database
 from webapp.desk import Desk
 from webapp.drift import as_verdict
 from webapp.models import Feedback, ShadowScore, Suggestion, SuggestionStep
+from webapp.promotion import Standing
 from webapp.suggestions import Begun
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,20 +37,25 @@ class Comparison:
 
 
 def score(database: Database, desk: Desk, begun: Begun) -> int:
-    """Score a finished suggestion's candidates with its segment's challenger; how many it were."""
+    """Score a finished suggestion's candidates with its segment's challenger; how many it were.
+
+    As the champion's, a score is read by its tier's calibration. A segment without an adapter of
+    its own is scored by the shared champion, so the shared adapter's challenger shadows it.
+    """
     with database.read() as session:
         row = session.get(Suggestion, begun.suggestion_id)
         if row is None:
             return 0
-        version = promotion.challengers(session, begun.tenant_id).get(row.segment or "")
+        version = _challenger_of(session, begun, row.segment)
         steps = [step for step in row.steps if step.score is not None and step.answer]
-        question, shown = row.question, row.shown
+        question, shown, ticket = row.question, row.shown, row.ticket.external_id
     if version is None or not steps:
         return 0
-    customer = customers.as_scored(shown)
-    passages = begun.setup.knowledge.passages_for(question)
-    request = DraftRequest(question, customer, passages)
+    request = DraftRequest(
+        question, customers.as_scored(shown), begun.setup.knowledge.passages_for(question)
+    )
     said = desk.score_with(request, [step.answer or "" for step in steps], version)
+    tiers = begun.setup.policy.for_ticket(ticket).tiers
     with database.write() as session:
         if session.get(Suggestion, begun.suggestion_id) is None:
             return 0  # Its customer was erased meanwhile.
@@ -62,14 +66,27 @@ def score(database: Database, desk: Desk, begun: Begun) -> int:
                     suggestion_id=begun.suggestion_id,
                     position=step.position,
                     adapter=version,
-                    score=value,
+                    score=float(tiers[step.tier].chances(value)),
                 )
             )
     return len(steps)
 
 
-def compare(session: Session, tenant_id: str, version: str) -> Comparison:
-    """Return how a challenger has done on live tickets so far."""
+def _challenger_of(session: Session, begun: Begun, segment: str | None) -> str | None:
+    """Return what challenges the adapter that scored this segment's ticket."""
+    challengers = promotion.challengers(session, begun.tenant_id)
+    own = challengers.get(segment) if segment is not None else None
+    falls_back = segment not in begun.setup.champions
+    return own or (challengers.get(SHARED) if falls_back else None)
+
+
+def compare(session: Session, tenant_id: str, standing: Standing) -> Comparison | None:
+    """Return how the segment's challenger does beside its champion, None where nothing challenges.
+
+    Answers that another champion scored don't count.
+    """
+    if standing.challenger is None:
+        return None
     rows = session.execute(
         select(ShadowScore.score, SuggestionStep, Suggestion)
         .join(
@@ -83,21 +100,29 @@ def compare(session: Session, tenant_id: str, version: str) -> Comparison:
             (Suggestion.tenant_id == ShadowScore.tenant_id)
             & (Suggestion.id == ShadowScore.suggestion_id),
         )
-        .where(ShadowScore.tenant_id == tenant_id, ShadowScore.adapter == version)
+        .where(
+            ShadowScore.tenant_id == tenant_id,
+            ShadowScore.adapter == standing.challenger,
+            SuggestionStep.adapter == standing.champion,
+        )
+        .options(selectinload(Suggestion.feedback))
     ).all()
-    decided = [
-        (value >= step.threshold, (step.score or 0.0) >= step.threshold) for value, step, _ in rows
-    ]
-    judged = [
-        (pair, _label(step, suggestion))
-        for pair, (_, step, suggestion) in zip(decided, rows, strict=True)
-    ]
-    known = [(pair, label) for pair, label in judged if label is not None]
+    return _counted(
+        [
+            ((value >= step.threshold, (step.score or 0.0) >= step.threshold), _label(step, row))
+            for value, step, row in rows
+        ]
+    )
+
+
+def _counted(decided: Sequence[tuple[tuple[bool, bool], bool | None]]) -> Comparison:
+    """Count pairs of decisions, challenger and champion, each with what a person said of it."""
+    known = [(pair, label) for pair, label in decided if label is not None]
     return Comparison(
-        candidates=len(rows),
-        alike=sum(new == old for new, old in decided),
-        only_challenger=sum(new and not old for new, old in decided),
-        only_champion=sum(old and not new for new, old in decided),
+        candidates=len(decided),
+        alike=sum(new == old for (new, old), _ in decided),
+        only_challenger=sum(new and not old for (new, old), _ in decided),
+        only_champion=sum(old and not new for (new, old), _ in decided),
         judged=len(known),
         right_challenger=sum(new == label for (new, _), label in known),
         right_champion=sum(old == label for (_, old), label in known),

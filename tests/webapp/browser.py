@@ -90,9 +90,9 @@ def sideways_overflow(page: Page) -> int:
     return wider
 
 
-def sign_in(browser: Browser, service: Service, email: str, password: str) -> StorageState:
+def sign_in(browser: Browser, url: str, email: str, password: str) -> StorageState:
     """Sign a person in and return their cookies."""
-    with visiting(browser, service.url) as page:
+    with visiting(browser, url) as page:
         page.goto("/")
         page.get_by_label("E-mail").fill(email)
         page.get_by_label("Password").fill(password)

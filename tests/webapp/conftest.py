@@ -40,13 +40,13 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def agent(browser: Browser, live_service: Service) -> StorageState:
     """The cookies of a signed-in agent."""
-    return sign_in(browser, live_service, live_service.agent_email, live_service.agent_password)
+    return sign_in(browser, live_service.url, live_service.agent_email, live_service.agent_password)
 
 
 @pytest.fixture(scope="module")
 def admin(browser: Browser, live_service: Service) -> StorageState:
     """The cookies of a signed-in admin."""
-    return sign_in(browser, live_service, live_service.admin_email, live_service.admin_password)
+    return sign_in(browser, live_service.url, live_service.admin_email, live_service.admin_password)
 
 
 @pytest.fixture(scope="module")

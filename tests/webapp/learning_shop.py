@@ -138,13 +138,18 @@ def ask(client: FlaskClient, customer: str, question: str = QUESTION) -> dict[st
     return answer
 
 
+def refusals(count: int, seed: int = 0) -> list[tuple[str, str]]:
+    """So many questions, each with what a person says instead of yes."""
+    chance = random.Random(seed)
+    return [(chance.choice(QUESTIONS), chance.choice(REFUSALS)) for _ in range(count)]
+
+
 def judge(
     client: FlaskClient, people: Sequence[models.Customer], *, count: int, seed: int = 0
 ) -> None:
     """Answer so many tickets of these people, and say each time that the yes was wrong."""
-    chance = random.Random(seed)
-    for number in range(count):
-        made = ask(client, people[number % len(people)].external_id, chance.choice(QUESTIONS))
-        said = {"action": "edited", "final_text": chance.choice(REFUSALS)}
+    for number, (question, refusal) in enumerate(refusals(count, seed)):
+        made = ask(client, people[number % len(people)].external_id, question)
+        said = {"action": "edited", "final_text": refusal}
         given = client.post(f"/api/v1/suggestions/{made['id']}/feedback", json=said)
         assert given.status_code == 201, given.text

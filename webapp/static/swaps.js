@@ -1,6 +1,6 @@
 /* What must hold around htmx's swaps: they succeed, are announced, and keep the focus. */
 
-import { announcePage, settleFocus } from "./announce.js";
+import { announce, announcePage, settleFocus } from "./announce.js";
 import { follow } from "./live.js";
 
 document.addEventListener("htmx:after:request", checkAnswer);
@@ -22,7 +22,11 @@ function checkAnswer(event) {
 
 function settle(event) {
   const main = document.getElementById("main");
-  if (event.detail.ctx.select !== "#main") return;
+  const { select } = event.detail.ctx;
+  if (select !== "#main") {
+    if (select) announce(document.querySelector(select)?.dataset.says);
+    return;
+  }
   follow();
   announcePage(main);
   settleFocus(main);
@@ -31,7 +35,10 @@ function settle(event) {
 /** Show a problem above the page as it is, so that nothing typed is lost. */
 function tell(problem) {
   const main = document.getElementById("main");
-  main.querySelector(".flash.problem")?.remove();
+  const told = main.querySelector(".flash.problem");
+  // What is asked for every few seconds may fail as often; once told is enough.
+  if (told?.textContent === problem) return;
+  told?.remove();
   const flash = document.createElement("p");
   flash.className = "flash problem";
   flash.textContent = problem;
