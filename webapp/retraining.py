@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy.orm import Session
 
 from cascade import Policy
 from cascade.recalibration import Recheck, Rescored, accepts, recalibrated, recheck
@@ -27,7 +28,7 @@ from scoring.registry import Manifest, Registry
 from scoring.segments import SHARED
 from webapp import adapters, labels, policies, promotion, runs
 from webapp.db import Database
-from webapp.errors import WebappError, places
+from webapp.errors import Refused, WebappError, places
 from webapp.labels import Row
 from webapp.models import Evaluation
 from webapp.runs import HEARTBEAT_EVERY, Cancelled, Claim, Lost
@@ -309,8 +310,17 @@ def _store(
         runs.finish(run, adapter.id, report["verdict"])
         session.flush()
         if settings.auto_promote and evaluation.promote:
-            promotion.promote(session, mine.tenant_id, manifest.version, actor="service")
-            runs.note(run, "promoted, because FRUGALDESK_AUTO_PROMOTE is on")
+            runs.note(run, _promoted(session, mine.tenant_id, manifest.version))
+
+
+def _promoted(session: Session, tenant_id: str, version: str) -> str:
+    """Promote, and return what came of it: somebody may have moved a pointer meanwhile."""
+    try:
+        with session.begin_nested():
+            promotion.promote(session, tenant_id, version, actor="service")
+    except Refused as exc:
+        return f"not promoted: {exc}"
+    return "promoted, because FRUGALDESK_AUTO_PROMOTE is on"
 
 
 def _give_up(database: Database, mine: Claim, status: str, why: str) -> None:

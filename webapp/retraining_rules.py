@@ -13,6 +13,9 @@ from webapp.settings import Settings
 
 ACTOR = "service"
 
+ON_ALARM = 10
+"""After so many new verdicts a run begins while the certificate's alarm is on."""
+
 
 def begin_due(session: Session, settings: Settings) -> list[str]:
     """Request the runs that the rules ask for and return their ids; none where rules are off."""
@@ -33,14 +36,14 @@ def due(session: Session, tenant_id: str, after: int) -> dict[str, str]:
     """Return the segments that are to be trained again, and why.
 
     A segment is due with `after` verdicts since its last run began, where the live policy's alarm
-    is on with a single new one, and where an adapter of it is marked.
+    is on with `ON_ALARM`, and where an adapter of it is marked.
     """
     alarm = _has_alarm(session, tenant_id)
     found = {}
     for segment, count in new_verdicts(session, tenant_id).items():
         if count >= after:
             found[segment] = f"{count} new verdicts"
-        elif alarm and count:
+        elif alarm and count >= ON_ALARM:
             found[segment] = f"drift alarm, {count} new verdicts"
     for segment, because in _marked(session, tenant_id):
         found.setdefault(segment, because)

@@ -160,7 +160,7 @@ def test_what_is_withdrawn_does_not_count(database: Database, tenant: str) -> No
     assert due(database, tenant, 3) == {}
 
 
-def test_a_drift_alarm_asks_for_what_has_any_new_verdict(database: Database, tenant: str) -> None:
+def test_a_drift_alarm_is_content_with_fewer_verdicts(database: Database, tenant: str) -> None:
     certify(database, tenant)
     give_verdicts(database, tenant, 1)
     assert due(database, tenant, 1000) == {}
