@@ -1,14 +1,15 @@
-"""Runs the benchmark: `python -m benchmarks.feedback_loop [--keep DIR] [--seeds N] [--quick]`."""
+"""Runs the benchmark: `python -m benchmarks.feedback_loop [--quick] [--seeds N] [--rounds N …]`."""
 
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks import feedback_loop
 from benchmarks.feedback_loop import people
 from benchmarks.feedback_loop.figures import draw, report
-from benchmarks.feedback_loop.rounds import course
+from benchmarks.feedback_loop.rounds import FULL, QUICK, course
 from benchmarks.open_question.domains import DOMAINS
 from benchmarks.report import Options, finish, machine, options_parser
 from scoring.encoder import load_encoder
@@ -26,7 +27,13 @@ def main() -> int:
     parser.add_argument(
         "--seeds", type=int, help=f"how many seeds; {SEEDS} unless said, 1 if quick"
     )
+    parser.add_argument(
+        "--rounds", type=int, nargs="+", help="after how many feedbacks in all to train, rising"
+    )
     given = parser.parse_args()
+    plan = QUICK if given.quick else FULL
+    if given.rounds:
+        plan = replace(plan, rounds=tuple(given.rounds))
     seeds = given.seeds or (1 if given.quick else SEEDS)
     print(f"feedback loop, simulated models and people, {seeds} seeds, on {machine()}")
     print(
@@ -42,7 +49,7 @@ def main() -> int:
             row
             for seed in range(seeds)
             for domain in (QUICK_DOMAINS if given.quick else DOMAINS)
-            for row in course(folder, domain, seed, encoder, quick=given.quick)
+            for row in course(folder, domain, seed, plan, encoder, quick=given.quick)
         ]
     bars, figures = report(rows)
     if given.out is not None:

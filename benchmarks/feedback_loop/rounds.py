@@ -56,7 +56,7 @@ class Plan:
     rounds: tuple[int, ...]
 
 
-FULL = Plan(start=150, rounds=(100, 300, 800))
+FULL = Plan(start=150, rounds=(100, 400))
 QUICK = Plan(start=100, rounds=(120,))
 
 
@@ -90,19 +90,20 @@ class Measured:
 
 
 def course(
-    folder: Path, name: str, seed: int, encoder: Encoder, *, quick: bool
+    folder: Path, name: str, seed: int, plan: Plan, encoder: Encoder, *, quick: bool
 ) -> tuple[Measured, ...]:
     """Return all that is measured in one domain with one seed, from the folder if it is there."""
-    kept = folder / f"{name}-{seed}.json"
+    kept = folder / f"{name}-{seed}-after-{'-'.join(map(str, plan.rounds))}.json"
     if not kept.exists():
-        rows = list(_measured(name, seed, encoder, quick=quick))
+        rows = list(_measured(name, seed, plan, encoder, quick=quick))
         folder.mkdir(parents=True, exist_ok=True)
         kept.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
     return tuple(Measured(**row) for row in json.loads(kept.read_text("utf-8")))
 
 
-def _measured(name: str, seed: int, encoder: Encoder, *, quick: bool) -> Iterator[Measured]:
-    plan = QUICK if quick else FULL
+def _measured(
+    name: str, seed: int, plan: Plan, encoder: Encoder, *, quick: bool
+) -> Iterator[Measured]:
     domain = drawn(name, seed, quick=quick)
     random = stream(f"feedback loop, {name}", seed)
     start = random.sample(domain.training, plan.start)
