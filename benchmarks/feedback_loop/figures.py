@@ -20,6 +20,7 @@ SHOWN = (
     "ece",
     "wrong_accepted",
     "right_accepted",
+    "wrong_of_accepted",
     "cost_as_good",
     "quality_gained",
     "false",

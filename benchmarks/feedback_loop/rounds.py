@@ -65,10 +65,11 @@ class Measured:
     """A scorer after so many feedbacks, on held-out customers and wordings; shares in [0, 1].
 
     `wrong_accepted` and `right_accepted` are shares of all wrong and all right answers that reach
-    the threshold. `cost_as_good` is what it takes to be as right as the dearest model, of its cost
-    alone, and `quality_gained` how much more is right then. Of the feedback so far: how many
-    answers were accepted and how many of these were wrong, how many `audits` there were, and by
-    weight the share of its labels that are `false`. `examples` is what was learnt from in all.
+    the threshold, `wrong_of_accepted` how many of those that reach it are wrong. `cost_as_good` is
+    what it takes to be as right as the dearest model, of its cost alone, and `quality_gained` how
+    much more is right then. Of the feedback so far: how many answers were accepted and how many of
+    these were wrong, how many `audits` there were, and by weight the share of its labels that are
+    `false`. `examples` is what was learnt from in all.
     """
 
     domain: str
@@ -79,6 +80,7 @@ class Measured:
     ece: float
     wrong_accepted: float
     right_accepted: float
+    wrong_of_accepted: float
     cost_as_good: float
     quality_gained: float
     examples: int
@@ -125,9 +127,10 @@ def _said(row: Measured) -> Measured:
     print(
         f"{row.domain}, seed {row.seed}, audits {row.audits_are}, {row.feedbacks} feedbacks: "
         f"AUC {row.auc:.3f}, ECE {row.ece:.3f}, accepted {row.wrong_accepted:.1%} of wrong and "
-        f"{row.right_accepted:.1%} of right answers, cost as good {row.cost_as_good:.3f} "
-        f"({row.quality_gained:+.3f} right); so far {row.accepted} accepted, {row.accepted_wrong} "
-        f"of them wrong, {row.audits} audits, {row.false:.1%} false labels; {row.examples} "
+        f"{row.right_accepted:.1%} of right answers, {row.wrong_of_accepted:.1%} of them wrong; "
+        f"cost as good {row.cost_as_good:.3f} ({row.quality_gained:+.3f} right); so far "
+        f"{row.accepted} accepted, {row.accepted_wrong} of them wrong, {row.audits} audits, "
+        f"{row.false:.1%} false labels; {row.examples} "
         f"examples in {row.train_seconds:.0f} s",
         flush=True,
     )
@@ -238,6 +241,7 @@ class HeldOut:
             ece=_known(expected_calibration_error(labels, said)),
             wrong_accepted=float((said[labels == 0] >= THRESHOLD).mean()),
             right_accepted=float((said[labels == 1] >= THRESHOLD).mean()),
+            wrong_of_accepted=_wrong_share(labels[said >= THRESHOLD]),
             cost_as_good=cost,
             quality_gained=gained,
             examples=loop.serving.examples,
@@ -260,6 +264,11 @@ def _false(learnt: Sequence[Lesson]) -> float:
     weights = np.array([lesson.row.example.weight for lesson in learnt])
     false = np.array([not lesson.true for lesson in learnt])
     return float((weights * false).sum() / weights.sum()) if len(learnt) else 0.0
+
+
+def _wrong_share(labels: Numbers) -> float:
+    """Return how many of these answers are wrong; 0 where there are none."""
+    return float(1 - labels.mean()) if len(labels) else 0.0
 
 
 def _known(figure: float | None) -> float:
