@@ -123,15 +123,15 @@ def _figures(cascades: Sequence[Cascade]) -> dict[str, Interval]:
     """Return every figure of one scorer, averaged over seeds."""
     as_good = [each.cost_as_good() for each in cascades]
     found = {
-        "auc": _over_seeds(each.log.figures["auc"] for each in cascades),
-        "cost_as_good": _over_seeds(cost for cost, _ in as_good),
-        "quality_gained": _over_seeds(gained for _, gained in as_good),
-        "wrong_when_half_is_cheap": _over_seeds(
+        "auc": over_seeds(each.log.figures["auc"] for each in cascades),
+        "cost_as_good": over_seeds(cost for cost, _ in as_good),
+        "quality_gained": over_seeds(gained for _, gained in as_good),
+        "wrong_when_half_is_cheap": over_seeds(
             each.wrong_when_half_is_cheap() for each in cascades
         ),
     }
     for share in SHARES_OF_BEST:
-        found[f"right_at_{share:.0%}"] = _over_seeds(each.right_at(share) for each in cascades)
+        found[f"right_at_{share:.0%}"] = over_seeds(each.right_at(share) for each in cascades)
     return found
 
 
@@ -146,12 +146,13 @@ def _bar(domain: str, cascades: Sequence[Cascade]) -> Bar:
         by_scorer["ours"][seed].cost_as_good()[0] / by_scorer["blind"][seed].cost_as_good()[0]
         for seed in both
     ]
-    found = _over_seeds(ratios)
+    found = over_seeds(ratios)
     print(f"{domain}: ours costs {found} of blind, each as good as the best model alone")
     return Bar(f"{domain}_cost_of_blind", found.value, 0.5, below=True)
 
 
-def _over_seeds(values: Iterable[float]) -> Interval:
+def over_seeds(values: Iterable[float]) -> Interval:
+    """Return the mean with its 95 % interval by Student's t; without bounds for one seed."""
     known = np.array(list(values), dtype=np.float64)
     mean = float(known.mean())
     if len(known) < 2:

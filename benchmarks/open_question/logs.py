@@ -179,15 +179,16 @@ def _write(step: Step, encoder: Encoder, *, quick: bool) -> dict[str, Any]:
     scored = SCORERS[step.scorer](domain, encoder, pairs, quick=quick)
     scores = iter(scored.scores)
     for part in PARTS:
-        write_rows(step.log(part), list(_rows(step, part, questions[part], scores)))
+        write_rows(step.log(part), list(log_rows(step, part, questions[part], scores)))
     figures = _figures(step, domain, questions, scored)
     write_rows(step.figures, [figures])
     return figures
 
 
-def _rows(
+def log_rows(
     step: Step, part: str, questions: Sequence[Question], scores: Iterator[float]
 ) -> Iterator[dict[str, Any]]:
+    """Yield one line of a log per question; `scores` are of all its answers, in order."""
     at = datetime.combine(PRICED_ON, time_of_day(12), UTC).isoformat()
     for each in questions:
         customer = each.person.customer
