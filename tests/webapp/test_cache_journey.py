@@ -49,7 +49,7 @@ def shop(
 
     trained = demo_var / "adapters"
     tenant = add_tenant(database, Registry(trained))
-    told = {"FRUGALDESK_ADAPTERS": str(trained)}
+    told = {"FRUGALDESK_ADAPTERS": str(trained), "FRUGALDESK_THRESHOLD": "0.7"}
     with serving(database, tmp_path, monkeypatch, tenant, grant, **told) as opened:
         yield opened
 
