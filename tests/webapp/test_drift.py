@@ -168,6 +168,8 @@ def test_pages_and_api_show_what_the_watch_sees(
         "wrong": 8,
         "lower": 0,
         "upper": 0,
+        "audited": 0,
+        "corrected": None,
         "alarm": True,
     }
     assert 0.05 < live["drift"]["lower"] < 8 / 11 < live["drift"]["upper"] <= 1

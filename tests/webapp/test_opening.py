@@ -31,6 +31,7 @@ from webapp import (
 )
 from webapp.audit import Caller
 from webapp.db import Database
+from webapp.demo.seeding import SLUG
 from webapp.demo.starting import prepare
 from webapp.desk import Desk, Setup, read_prices
 from webapp.errors import BadSettings
@@ -239,7 +240,7 @@ def test_the_demo_stores_what_it_trained_on_once_and_whom_it_learnt_from(
     before = counts()
     assert before[1] == len(people) * len(Registry(settings.adapters).champions())
     with database.read() as session:
-        tenant = session.scalars(select(models.Tenant.id)).one()
+        tenant = session.scalars(select(models.Tenant.id).where(models.Tenant.slug == SLUG)).one()
         stored = training_rows.rows(session, tenant, None)
     assert [digest([each]) for each in stored] == list(
         dict.fromkeys(digest([each]) for each in trained_on)
