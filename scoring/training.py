@@ -6,23 +6,17 @@ given that; what the labels make of each text, under those rules; and what the l
 learn from it. Labels are always weighed by rules that did not see their customer.
 """
 
-import json
 import logging
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from peft import LoraConfig
-from safetensors.numpy import save as save_arrays
-from safetensors.torch import save
 from tqdm import tqdm
 
 from scoring import registry as files
@@ -36,11 +30,11 @@ from scoring.fusion import Fusion, Told, fit_fusion
 from scoring.head import Head, told
 from scoring.history import words_of
 from scoring.learning import Learner, Progress, Rows, Schedule, fit_layers, lora_config
-from scoring.metrics import auc, brier, expected_calibration_error
 from scoring.registry import Manifest, Registry
 from scoring.scorer import Adapter, read_adapter, read_learnt
 from scoring.segments import SHARED
 from scoring.start import start_for
+from scoring.storing import metrics_of, stored_files
 from scoring.study import TEXT_FOLDS, Study
 from scoring.topics import nearest
 from scoring.trees import Trees
@@ -391,50 +385,6 @@ class Run:
 def schedule_of(name: str) -> Schedule:
     """Return how long and how fast the adapter of this name learns."""
     return SHARED_SCHEDULE if name == SHARED else SEGMENT_SCHEDULE
-
-
-def stored_files(
-    learner: Learner,
-    config: LoraConfig,
-    head: Head,
-    space: CustomerSpace,
-    calibration: Calibration,
-    *,
-    reads_passages: bool,
-) -> dict[str, bytes]:
-    """Return the adapter as the files of its folder; the first two are what peft itself reads."""
-    factors = {name: parameter.detach() for name, parameter in learner.lora.items()}
-    sides = learner.sides.detach().numpy()
-    arrays = {
-        **head.tensors(),
-        "history.kinds": space.history.kinds,
-        "sides": sides,
-        "reads_passages": np.array([reads_passages]),
-    }
-    return {
-        files.WEIGHTS: save(factors, metadata={"format": "pt"}),
-        files.CONFIG: _config_file(config),
-        files.HEAD: save_arrays({k: np.ascontiguousarray(v) for k, v in arrays.items()}),
-        files.FEATURES: space.as_json().encode(),
-        files.CALIBRATION: calibration.as_json().encode(),
-    }
-
-
-def _config_file(config: LoraConfig) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        config.save_pretrained(folder)
-        stored = json.loads((Path(folder) / files.CONFIG).read_text())
-    stored["target_modules"].sort()  # peft keeps a set, whose order changes with the process
-    return json.dumps(stored, indent=2, sort_keys=True).encode()
-
-
-def metrics_of(labels: Scores, chances: Scores) -> dict[str, float | None]:
-    """Return the figures that a manifest carries."""
-    return {
-        "auc": auc(labels, chances),
-        "brier": brier(labels, chances),
-        "ece": expected_calibration_error(labels, chances),
-    }
 
 
 def _as_fused(read: Scores, head: Head, plain: PlainVectors) -> Scores:

@@ -106,7 +106,7 @@ class _Mortal(ProcessEnvironment):  # type: ignore[misc]
         # Not as an exception, which could arise in the middle of an import and pass for a failure:
         # a run bears a kill at any step, so it bears this one.
         signal.signal(self.interrupt, signal.SIG_DFL)
-        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+        threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
 
 
 class _Workers(Consumer):  # type: ignore[misc]
@@ -115,7 +115,8 @@ class _Workers(Consumer):  # type: ignore[misc]
         return _Mortal(self._graceful_sig, self._interrupt_sig)
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
+    """End this process soon after its parent has; a run bears that at any step."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

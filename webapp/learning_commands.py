@@ -1,8 +1,6 @@
 """Commands that make the scorer better: retrain, worker, and moving adapters."""
 
 import os
-import signal
-import time
 from typing import TYPE_CHECKING
 
 import click
@@ -64,20 +62,14 @@ def worker(processes: int, with_parent: bool) -> None:
     import logging
     import threading
 
-    from webapp.jobs import Jobs
+    from webapp.jobs import Jobs, end_with
 
     settings = Settings.from_env()
     open_database(settings).close()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     if with_parent:
-        threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+        threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
     Jobs(settings).work(processes=processes)
-
-
-def _end_with_parent(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @click.command("list")

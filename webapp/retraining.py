@@ -110,7 +110,7 @@ def _counted(rows: labels.Split) -> str:
 
 
 def _task(settings: Settings, mine: Claim, material: Material, registry: Registry) -> Task:
-    """Return what to train on: all segments' rows: what a text asserts is the same in each."""
+    """Return what to train on: every segment's rows, because texts assert the same in each."""
     shared = material.champions.get(SHARED)
     encoder = encoder_of(settings.scorer_base)
     alone = mine.segment != SHARED and shared is not None
