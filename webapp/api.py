@@ -19,6 +19,7 @@ from webapp import (
     followup,
     paging,
     policies,
+    policy_contracts,
     reviews,
     suggestions,
 )
@@ -250,7 +251,7 @@ def add_history(external_id: str, given: contracts.HistoryGiven) -> Any:
 @blueprint.get("/policies")
 @blueprint.auth_required(keys)
 @blueprint.input(contracts.PoliciesAsked, location="query", arg_name="asked")
-@blueprint.output(contracts.PoliciesPage)
+@blueprint.output(policy_contracts.PoliciesPage)
 def list_policies(asked: contracts.PoliciesAsked) -> Any:
     """List the stored policies, those stored last first; admins say which one is live."""
     query = select(Policy).where(Policy.tenant_id == g.caller.tenant_id)
@@ -262,7 +263,7 @@ def list_policies(asked: contracts.PoliciesAsked) -> Any:
 
 @blueprint.get("/policies/live")
 @blueprint.auth_required(keys)
-@blueprint.output(contracts.LivePolicyShown)
+@blueprint.output(policy_contracts.LivePolicyShown)
 def get_live_policy() -> Any:
     """Give the policy that tickets meet now, and whether it keeps to its certificate."""
     with database().read() as session:
