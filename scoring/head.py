@@ -1,9 +1,9 @@
 """From a text that was read and a customer's columns to one raw score: the adapter's second half.
 
-    the answer grants what was asked ── layers' reading + wordings ─┐
-                                                                    agree ─┐
-    the customer is entitled to it ──── trees ──────────────────────┘      both ── raw score
-    the answer is about the question ── layers' reading + wordings ────────┘
+    the answer grants what was asked ── layers' readings + wordings ─┐
+                                                                     agree ─┐
+    the customer is entitled to it ──── trees ───────────────────────┘      both ── raw score
+    the answer is about the question ── layers' reading + wordings ─────────┘
 
 A granting answer is right for the entitled and a refusing one for the others, so one set of rules
 per topic serves both kinds of answers in any wording.
@@ -11,20 +11,20 @@ per topic serves both kinds of answers in any wording.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scoring.beliefs import Scores
 from scoring.fusion import Fusion, Told
-from scoring.topics import Array
+from scoring.readings import ByTopic
+from scoring.topics import Array, Places
 from scoring.trees import Bits, Trees
 from scoring.wordings import PlainVectors, Wordings
 
 Stored = NDArray[Any]
-
-WHOLE = ("reading", "reading_bias")
+Part = TypeVar("Part", ByTopic, Wordings, Trees, Fusion)
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Texts:
 
 
 @dataclass(frozen=True)
-class Head:
-    """One adapter's second half.
+class Reader:
+    """What one adapter makes of texts, whoever asks.
 
     `reading` (2, 2 * dim) and `reading_bias` (2,) give the log odds of granting and of being about
     the question, linear in the layers' pooled states.
@@ -49,47 +49,64 @@ class Head:
 
     reading: Array
     reading_bias: Array
+    by_topic: ByTopic
     wordings: Wordings
+
+    def told(self, texts: Texts, places: Places, rules: Scores) -> Told:
+        """Return what is told of texts that lie there, beside what the rules say of who asks."""
+        read = (texts.pooled @ self.reading.T + self.reading_bias).astype(np.float64)
+        return Told(
+            layers=read[:, 0],
+            by_topic=self.by_topic.granting(texts.pooled, places),
+            wordings=self.wordings.granting(texts.plain, places),
+            rules=rules,
+            about=read[:, 1] + self.wordings.matching(texts.plain),
+        )
+
+
+@dataclass(frozen=True)
+class Head:
+    """One adapter's second half."""
+
+    reader: Reader
     trees: Trees
     fusion: Fusion
 
     def raw(self, texts: Texts, people: Bits) -> Scores:
         """Return raw scores for texts and, row by row, their customers' columns, (n,)."""
-        places = self.wordings.topics_of(texts.plain)
-        bits = np.concatenate([people, self.wordings.topic_bits(places)], axis=1)
-        rules = self.trees.margins(bits)
-        read = (texts.pooled @ self.reading.T + self.reading_bias).astype(np.float64)
-        return self.fusion.raw(told(read, self.wordings, texts.plain, places, rules), places)
+        places = self.reader.wordings.places_of(texts.plain)
+        rules = self.trees.entitled(people, places)
+        return self.fusion.raw(self.reader.told(texts, places, rules), places)
+
+    def read(self, texts: Texts) -> Scores:
+        """Return the log odds that texts grant, and are about the question, (n, 2)."""
+        places = self.reader.wordings.places_of(texts.plain)
+        nobody = np.zeros(len(texts.pooled))
+        return self.fusion.texts(self.reader.told(texts, places, nobody), places)
 
     def tensors(self) -> dict[str, Stored]:
         """Return the arrays by the names that `from_tensors` takes."""
-        stored = {name: getattr(self, name) for name in WHOLE}
-        for part in PARTS:
-            held = getattr(self, part)
-            stored |= {f"{part}.{each.name}": getattr(held, each.name) for each in fields(held)}
-        return stored
+        parts: dict[str, ByTopic | Wordings | Trees | Fusion] = {
+            "by_topic": self.reader.by_topic,
+            "wordings": self.reader.wordings,
+            "trees": self.trees,
+            "fusion": self.fusion,
+        }
+        stored: dict[str, Stored] = {
+            f"{part}.{each.name}": getattr(held, each.name)
+            for part, held in parts.items()
+            for each in fields(held)
+        }
+        reading, bias = self.reader.reading, self.reader.reading_bias
+        return {**stored, "reading": reading, "reading_bias": bias}
 
     @classmethod
     def from_tensors(cls, stored: Mapping[str, Stored]) -> "Head":
         """Return the head with these arrays; raises KeyError where one is missing."""
-        parts: dict[str, Any] = {
-            part: kind(**{each.name: stored[f"{part}.{each.name}"] for each in fields(kind)})
-            for part, kind in PARTS.items()
-        }
-        whole: dict[str, Any] = {name: stored[name] for name in WHOLE}
-        return cls(**whole, **parts)
 
+        def part(name: str, kind: type[Part]) -> Part:
+            return kind(**{each.name: stored[f"{name}.{each.name}"] for each in fields(kind)})
 
-PARTS: dict[str, type[Any]] = {"wordings": Wordings, "trees": Trees, "fusion": Fusion}
-
-
-def told(
-    read: Scores, wordings: Wordings, plain: PlainVectors, places: NDArray[np.intp], rules: Scores
-) -> Told:
-    """Return what the sources say of rows whose texts the layers `read`, (n, 2)."""
-    return Told(
-        layers=read[:, 0],
-        wordings=wordings.granting(plain, places),
-        rules=rules,
-        about=read[:, 1] + wordings.matching(plain),
-    )
+        by_topic, wordings = part("by_topic", ByTopic), part("wordings", Wordings)
+        reader = Reader(stored["reading"], stored["reading_bias"], by_topic, wordings)
+        return cls(reader, part("trees", Trees), part("fusion", Fusion))

@@ -8,13 +8,16 @@ from numpy.typing import NDArray
 from scoring.beliefs import Beliefs, Scores, after_labels, before_labels
 from scoring.features import CustomerSpace
 from scoring.learning import Rows
-from scoring.topics import Array, nearest, one_hot
-from scoring.trees import RATE, Bits, Trees, grow
-from scoring.wordings import Wordings, beside, fit_wordings
+from scoring.readings import ByTopic, fit_by_topic
+from scoring.topics import Array, Places
+from scoring.trees import Growth, Trees, grow
+from scoring.wordings import Wordings, fit_wordings, places_of
 
 ROUNDS = 2
 CUSTOMER_FOLDS = 5
-FOLD_TREES = 400
+
+RULES = Growth(trees=800, rate=0.05, smoothing=0.1)
+"""What all examples together say of who is entitled to what."""
 
 TEXT_FOLDS = 3
 
@@ -23,16 +26,14 @@ TEXT_FOLDS = 3
 class Study:
     """What is known of the rows before any adapter is trained.
 
-    `places` (n, partitions) are the rows' topics, `bits` (n, columns) customers and topics
-    together; `entitled` (n,) are the log odds from rules that did not see the row's customer;
-    `fold` (texts,) keeps texts with the same answer together.
+    `places` are where the texts lie among the topics; `entitled` (n,) are the log odds from rules
+    that did not see the row's customer; `fold` (texts,) keeps texts with the same answer together.
     """
 
     rows: Rows
     space: CustomerSpace
     topics: Array
-    places: NDArray[np.intp]
-    bits: Bits
+    places: Places
     beliefs: Beliefs
     entitled: Scores
     fold: NDArray[np.intp]
@@ -48,14 +49,11 @@ class Study:
         seed: int,
     ) -> "Study":
         """Work out what the texts assert and who is entitled to what, from `read`, (texts, 2)."""
-        places = nearest(topics, beside(rows.plain.question, rows.plain.answer))[rows.text]
-        columns = one_hot(places, topics.shape[1])
         study = cls(
             rows=rows,
             space=space,
             topics=topics,
-            places=places,
-            bits=np.concatenate([rows.people, columns], axis=1),
+            places=places_of(rows.plain, topics),
             beliefs=before_labels(read),
             entitled=np.zeros(len(rows.text)),
             fold=_folds(rows, seed),
@@ -68,26 +66,19 @@ class Study:
         return study
 
     def rules(
-        self,
-        chosen: NDArray[np.intp],
-        count: int,
-        seed: int,
-        *,
-        after: Trees | None = None,
-        rate: float = RATE,
+        self, chosen: NDArray[np.intp], growth: Growth, seed: int, *, after: Trees | None = None
     ) -> Trees:
         """Return trees that explain the chosen rows' labels, given what their texts assert."""
-        text, bits = self.rows.text[chosen], self.bits[chosen]
+        text, people = self.rows.text[chosen], self.rows.people[chosen]
+        places = self.places.take(text)
         return grow(
-            bits,
+            np.concatenate([people, places.bits()], axis=1),
             self.beliefs.signs[text],
             self.rows.labels[chosen],
             self.rows.weights[chosen] * self.beliefs.about[text],
-            self.rows.customer[chosen],
-            count=count,
+            growth,
             seed=seed,
-            start=None if after is None else after.margins(bits),
-            rate=rate,
+            start=None if after is None else after.entitled(people, places),
         )
 
     def judged_unseen(self) -> Scores:
@@ -97,8 +88,13 @@ class Study:
         fold = (order % CUSTOMER_FOLDS)[self.rows.customer]
         out = np.zeros(len(fold))
         for number in range(min(CUSTOMER_FOLDS, people) if people > 1 else 0):
-            rules = self.rules(np.flatnonzero(fold != number), FOLD_TREES, self.seed)
-            out[fold == number] = rules.margins(self.bits[fold == number])
+            rules, mine = (
+                self.rules(np.flatnonzero(fold != number), RULES, self.seed),
+                fold == number,
+            )
+            out[mine] = rules.entitled(
+                self.rows.people[mine], self.places.take(self.rows.text[mine])
+            )
         return out
 
     def wordings(self, texts: NDArray[np.intp] | None = None) -> Wordings:
@@ -106,6 +102,14 @@ class Study:
         known = np.arange(len(self.rows.parts)) if texts is None else texts
         plain = self.rows.plain.take(known)
         return fit_wordings(self.topics, plain, self.beliefs.take(known), self.seed)
+
+    def by_topic(self, pooled: Array, texts: NDArray[np.intp]) -> ByTopic:
+        """Return what can be told of these texts from the layers' states, (texts, wide)."""
+        random = np.random.default_rng(self.seed)
+        answers = self.rows.plain.answer[texts]
+        return fit_by_topic(
+            pooled, self.places.take(texts), self.beliefs.take(texts), answers, random
+        )
 
 
 def _folds(rows: Rows, seed: int) -> NDArray[np.intp]:

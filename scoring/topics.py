@@ -1,10 +1,12 @@
 """What texts are about, found without labels: several partitions of the sentence vectors.
 
 Labels don't decide here, so a topic holds for wordings that were never labelled. No single
-partition has the right number of topics, so there are coarse and fine ones, and the trees choose.
+partition has the right number of topics, so there are coarse and fine ones, and the trees choose. A
+text that lies between two topics counts for both.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +16,70 @@ Array = NDArray[np.float32]
 _ROUNDS = 25
 
 
+BETWEEN = 0.07
+"""A text lies between two topics where its squared distances to them differ by less than this."""
+
 FAR = 1e3
 """Where a partition has fewer centres than the widest, the rest lie this far out."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where n texts lie among the topics of each partition.
+
+    `first` and `second` (n, partitions) are the nearest topic and the next; `lean` (n, partitions),
+    from 0 to a half, says how much of a text counts for the second, a half where both are as near.
+    A partition has at most `topics` topics.
+    """
+
+    first: NDArray[np.intp]
+    second: NDArray[np.intp]
+    lean: Array
+    topics: int
+
+    @classmethod
+    def among(cls, centres: Array, vectors: Array) -> "Places":
+        """Return where vectors (n, dim) lie among centres (partitions, topics, dim)."""
+        apart = _apart(centres, vectors)
+        two = np.argsort(apart, axis=2, kind="stable")[:, :, :2]
+        # One topic only is its own neighbour, at no distance and with no say.
+        first, second = two[:, :, 0], two[:, :, -1]
+        gap = np.take_along_axis(apart, two[:, :, -1:], 2) - np.take_along_axis(
+            apart, two[:, :, :1], 2
+        )
+        lean = np.maximum(0, 0.5 - gap[:, :, 0] / (2 * BETWEEN)).astype(np.float32)
+        return cls(first, second, np.where(first == second, np.float32(0), lean), centres.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def take(self, rows: Sequence[int] | NDArray[np.intp]) -> "Places":
+        """Return these texts' places, in this order."""
+        return Places(self.first[rows], self.second[rows], self.lean[rows], self.topics)
+
+    def bits(self) -> NDArray[np.bool_]:
+        """Return the nearest topics as columns, (n, partitions * topics)."""
+        return _one_hot(self.first, self.topics)
+
+    def beside(self) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+        """Return the columns of texts with one topic changed for the next, where that has a say.
+
+        They come with the number of their text, (pairs,), in the order of `lean[lean > 0]`.
+        """
+        row, partition = np.nonzero(self.lean)
+        changed = self.first[row]
+        changed[np.arange(len(row)), partition] = self.second[row, partition]
+        return row, _one_hot(changed, self.topics)
+
+    def shares(self) -> Array:
+        """Return how much of each text counts for each topic, (n, partitions * topics).
+
+        In each partition that is 1 in all.
+        """
+        out = np.zeros((*self.first.shape, self.topics), dtype=np.float32)
+        np.put_along_axis(out, self.second[:, :, None], self.lean[:, :, None], 2)
+        np.put_along_axis(out, self.first[:, :, None], 1 - self.lean[:, :, None], 2)
+        return out.reshape(len(self), -1)
 
 
 def partitions(vectors: Array, counts: Sequence[int], random: np.random.Generator) -> Array:
@@ -30,15 +94,23 @@ def partitions(vectors: Array, counts: Sequence[int], random: np.random.Generato
 
 def nearest(centres: Array, vectors: Array) -> NDArray[np.intp]:
     """Return the nearest centre of each partition for vectors (n, dim), (n, partitions)."""
-    squares = (centres**2).sum(2)  # (partitions, most centres)
-    products = np.einsum("nd,pkd->npk", vectors, centres, optimize=True)
-    found: NDArray[np.intp] = (squares - 2 * products).argmin(2)
+    found: NDArray[np.intp] = _apart(centres, vectors).argmin(2)
     return found
 
 
-def one_hot(places: NDArray[np.intp], width: int) -> NDArray[np.bool_]:
+def _apart(centres: Array, vectors: Array) -> Array:
+    """Return the squared distances of vectors (n, dim) to each partition's centres, but for what
+    is the same for all centres, (n, partitions, topics)."""
+    squares = (centres**2).sum(2)
+    products = np.einsum("nd,pkd->npk", vectors, centres, optimize=True)
+    apart: Array = squares - 2 * products
+    return apart
+
+
+def _one_hot(places: NDArray[np.intp], width: int) -> NDArray[np.bool_]:
     """Return places (n, partitions) as bits, (n, partitions * width)."""
-    bits: NDArray[np.bool_] = (places[:, :, None] == np.arange(width)).reshape(len(places), -1)
+    hot = places[:, :, None] == np.arange(width)
+    bits: NDArray[np.bool_] = hot.reshape(len(places), places.shape[1] * width)
     return bits
 
 

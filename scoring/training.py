@@ -27,7 +27,7 @@ from scoring.errors import BadAdapter, BadExamples
 from scoring.examples import Example
 from scoring.features import CustomerSpace
 from scoring.fusion import Fusion, Told, fit_fusion
-from scoring.head import Head, told
+from scoring.head import Head, Reader, Texts
 from scoring.history import words_of
 from scoring.learning import Learner, Progress, Rows, Schedule, fit_layers, lora_config
 from scoring.registry import Manifest, Registry
@@ -35,29 +35,18 @@ from scoring.scorer import Adapter, read_adapter, read_learnt
 from scoring.segments import SHARED
 from scoring.start import start_for
 from scoring.storing import metrics_of, stored_files
-from scoring.study import TEXT_FOLDS, Study
-from scoring.topics import nearest
-from scoring.trees import Trees
-from scoring.wordings import PlainVectors, beside, find_topics
+from scoring.study import RULES, TEXT_FOLDS, Study
+from scoring.trees import Growth, Trees
+from scoring.wordings import find_topics
 
 log = logging.getLogger(__name__)
 
 MIN_EXAMPLES = 100
 """A segment with fewer examples than this, or one class only, falls back to the shared adapter."""
 
-SHARED_TREES = 400
-
-
-@dataclass(frozen=True)
-class Growth:
-    """How many trees a segment adds to the shared ones, and how much each may say."""
-
-    trees: int
-    rate: float
-
-
-BESIDE_SHARED = Growth(trees=24, rate=0.05)
-AGAINST_SHARED = Growth(trees=60, rate=0.1)
+BESIDE_SHARED = Growth(trees=24, rate=0.05, smoothing=1.0)
+"""What a segment's own trees may add to the shared ones."""
+AGAINST_SHARED = Growth(trees=60, rate=0.1, smoothing=1.0)
 """A candidate learns from feedback that says where the shared rules are wrong for its segment."""
 
 SHARED_SCHEDULE = Schedule(steps=140, rate=5e-4, reading_rate=2e-3)
@@ -248,11 +237,13 @@ class Run:
             rows = Rows.prepare(examples, self.encoder, space, lines)
             topics = find_topics(rows.plain, self.seed)
         else:
-            space, topics = shared.space, shared.head.wordings.topics
+            space, topics = shared.space, shared.head.reader.wordings.topics
             rows = Rows.prepare(examples, self.encoder, space, lines)
-        read = self._start(shared).read(rows.parts)
-        if shared is not None:
-            read = _as_fused(read, shared.head, rows.plain)
+        learner = self._start(shared)
+        if shared is None:
+            read = learner.read(rows.parts)
+        else:
+            read = shared.head.read(Texts(learner.all_pooled(rows.parts), rows.plain))
         return Study.of(rows, space, topics, read, self.seed)
 
     def steps(self, study: Study, plan: Sequence[str]) -> int:
@@ -267,25 +258,24 @@ class Run:
         """Find out what is told of rows whose answer and customer nothing had seen."""
         shared = self._shared()
         sources = self._told_unseen(study, shared, schedule_of(name), bar)
+        text = study.rows.text
         if shared is not None:
             fusion = shared.head.fusion
-            return Unseen(fusion, fusion.raw(sources, study.places))
-        fold, raw = study.fold[study.rows.text], np.zeros(len(study.places))
+            return Unseen(fusion, fusion.raw(sources, study.places.take(text)))
+        fold, raw = study.fold[text], np.zeros(len(text))
         for number in range(TEXT_FOLDS):
             mine = np.flatnonzero(fold == number)
             others = _or_all(np.flatnonzero(fold != number), mine)
             if len(mine):
                 fusion = _fused(study, sources, others)
-                raw[mine] = fusion.raw(sources.take(mine), study.places[mine])
+                raw[mine] = fusion.raw(sources.take(mine), study.places.take(text[mine]))
         return Unseen(_fused(study, sources, np.arange(len(raw))), raw)
 
     def _told_unseen(
         self, study: Study, shared: Adapter | None, schedule: Schedule, bar: Progress
     ) -> Told:
         """Return what the sources say of each row where none had seen its answer."""
-        rows, read = study.rows, np.zeros((len(study.fold), 2))
-        said = np.zeros((len(study.fold), 2))
-        places = nearest(study.topics, beside(rows.plain.question, rows.plain.answer))
+        rows, folds = study.rows, []
         for number in range(TEXT_FOLDS):
             mine = np.flatnonzero(study.fold == number)
             others = _or_all(np.flatnonzero(study.fold != number), mine)
@@ -293,13 +283,25 @@ class Run:
                 continue
             learner = self._start(shared)
             fit_layers(learner, rows, others, study.beliefs, schedule, self.seed, bar)
-            read[mine] = learner.read([rows.parts[text] for text in mine])
-            wordings = study.wordings(others) if shared is None else shared.head.wordings
-            plain = rows.plain.take(mine)
-            said[mine, 0] = wordings.granting(plain, places[mine])
-            said[mine, 1] = wordings.matching(plain)
-        by_row = np.concatenate([read, said], axis=1)[rows.text]
-        return Told(by_row[:, 0], by_row[:, 2], study.entitled, by_row[:, 1] + by_row[:, 3])
+            reader = self._reader(study, learner, others, shared)
+            pooled = learner.all_pooled([rows.parts[text] for text in mine])
+            texts, nobody = Texts(pooled, rows.plain.take(mine)), np.zeros(len(mine))
+            folds.append((mine, reader.told(texts, study.places.take(mine), nobody)))
+        by_text = Told.joined([told for _, told in folds])
+        place = np.argsort(np.concatenate([mine for mine, _ in folds]))
+        return replace(by_text.take(place[rows.text]), rules=study.entitled)
+
+    def _reader(
+        self, study: Study, learner: Learner, texts: NDArray[np.intp], shared: Adapter | None
+    ) -> Reader:
+        """Return what reads as the learner does; beside a shared adapter all else is the shared."""
+        weight, bias = learner.reading.weight.detach(), learner.reading.bias.detach()
+        if shared is None:
+            pooled = learner.all_pooled([study.rows.parts[text] for text in texts])
+            by_topic, wordings = study.by_topic(pooled, texts), study.wordings(texts)
+        else:
+            by_topic, wordings = shared.head.reader.by_topic, shared.head.reader.wordings
+        return Reader(weight.numpy(), bias.numpy(), by_topic, wordings)
 
     def train_one(self, name: str, study: Study, unseen: Unseen, bar: Progress) -> TrainedAdapter:
         """Train, calibrate and store one adapter."""
@@ -309,10 +311,8 @@ class Run:
         learner = self._start(shared)
         texts = np.unique(rows.text[chosen])
         fit_layers(learner, rows, texts, study.beliefs, schedule_of(name), self.seed, bar)
-        weight, bias = learner.reading.weight.detach(), learner.reading.bias.detach()
-        wordings = study.wordings() if shared is None else shared.head.wordings
-        trees = self._rules(study, chosen, shared)
-        head = Head(weight.numpy(), bias.numpy(), wordings, trees, unseen.fusion)
+        reader = self._reader(study, learner, texts, shared)
+        head = Head(reader, self._rules(study, chosen, shared), unseen.fusion)
         prior = None if shared is None else shared.calibration
         calibration = self._calibrated(study, chosen, head, learner, unseen, prior)
         customers = len(np.unique(rows.customer[chosen]))
@@ -349,11 +349,11 @@ class Run:
         In service there are both: macros and what agents write again and again, and new drafts. No
         row's customer was seen by the rules that judge it.
         """
-        rows, places = study.rows, study.places[chosen]
+        rows, places = study.rows, study.places.take(study.rows.text[chosen])
         texts, where = np.unique(rows.text[chosen], return_inverse=True)
-        read = learner.read([rows.parts[text] for text in texts])[where]
-        plain = rows.plain.take(rows.text[chosen])
-        seen = told(read, head.wordings, plain, places, study.entitled[chosen])
+        pooled = learner.all_pooled([rows.parts[text] for text in texts])[where]
+        known = Texts(pooled, rows.plain.take(rows.text[chosen]))
+        seen = head.reader.told(known, places, study.entitled[chosen])
         raw = np.concatenate([unseen.raw[chosen], head.fusion.raw(seen, places)])
         return fit_platt(raw, np.tile(rows.labels[chosen], 2), prior=prior)
 
@@ -370,11 +370,9 @@ class Run:
     def _rules(self, study: Study, chosen: NDArray[np.intp], shared: Adapter | None) -> Trees:
         """Return the adapter's trees: a segment keeps the shared ones and adds a few of its own."""
         if shared is None:
-            return study.rules(chosen, SHARED_TREES, self.seed)
+            return study.rules(chosen, RULES, self.seed)
         before = shared.head.trees
-        count, rate = self.own.trees, self.own.rate
-        own = study.rules(chosen, count, self.seed, after=before, rate=rate)
-        return before.and_then(own)
+        return before.and_then(study.rules(chosen, self.own, self.seed, after=before))
 
     def _shared(self) -> Adapter | None:
         if self.shared is None:
@@ -387,17 +385,10 @@ def schedule_of(name: str) -> Schedule:
     return SHARED_SCHEDULE if name == SHARED else SEGMENT_SCHEDULE
 
 
-def _as_fused(read: Scores, head: Head, plain: PlainVectors) -> Scores:
-    """Return what all that the head knows of texts makes of them, (texts, 2)."""
-    places = head.wordings.topics_of(plain)
-    nobody = np.zeros(len(read))
-    return head.fusion.texts(told(read, head.wordings, plain, places, nobody), places)
-
-
 def _fused(study: Study, sources: Told, chosen: NDArray[np.intp]) -> Fusion:
-    rows, topics = study.rows, study.topics.shape[1]
-    labels, weights = rows.labels[chosen], rows.weights[chosen]
-    return fit_fusion(sources.take(chosen), study.places[chosen], topics, labels, weights)
+    rows = study.rows
+    places = study.places.take(rows.text[chosen])
+    return fit_fusion(sources.take(chosen), places, rows.labels[chosen], rows.weights[chosen])
 
 
 def _or_all(others: NDArray[np.intp], mine: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -1,43 +1,56 @@
 """Boosted trees over yes-or-no columns: what holds for a customer, learnt from a few hundred rows.
 
 A shop's rules are cuts and conjunctions ("gold, and at most 60 days"), which trees find from far
-fewer rows than a network needs. Each tree is a complete binary tree held in two arrays, so many
-rows and many trees are walked at once.
-Source: Friedman, Greedy Function Approximation: A Gradient Boosting Machine, 2001; the second-order
-gain is Chen and Guestrin, XGBoost, 2016.
+fewer rows than a network needs. XGBoost grows them, leaf by leaf; here they are arrays that are
+stored beside the other weights and walked many rows and trees at once.
+Source: Friedman, Greedy Function Approximation: A Gradient Boosting Machine, 2001; Chen and
+Guestrin, XGBoost: A Scalable Tree Boosting System, 2016.
 """
 
+import json
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scoring.topics import Places
+
 Bits = NDArray[np.bool_]
 Array = NDArray[np.float64]
 
-DEPTH = 5
-RATE = 0.1
-SMOOTHING = 1.0
-"""How many unsure rows' worth of doubt is added to each leaf."""
-LEAST_WEIGHT = 1.0
-LEAST_GAIN = 1e-3
-COLUMNS_SEEN = 0.5
-CUSTOMERS_SEEN = 0.8
-"""The shares of columns and of customers that each tree is grown on."""
+LEAVES = 15
+LEAST_WEIGHT = 0.05
+COLUMNS_SEEN = 0.8
+"""The share of the columns that each tree is grown on."""
 
-NO_COLUMN = -1
-"""Stands for the column after the last, which is false for everybody."""
+LEAF = -1
+"""Stands for the column at a node that is a leaf."""
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How many trees there are, how much each may say, and how much it doubts small leaves.
+
+    `smoothing` is how many unsure rows' worth of doubt is added to each leaf.
+    """
+
+    trees: int
+    rate: float
+    smoothing: float
 
 
 @dataclass(frozen=True)
 class Trees:
-    """Trees of one depth: `columns` (trees, 2**depth - 1) to look at, `values` (trees, 2**depth).
+    """Trees by their nodes, (trees, nodes) each, of which the first is the root.
 
-    Node k's children are 2k + 1 where the column is false and 2k + 2 where it is true; a node that
-    was not split has `NO_COLUMN` and counts as false.
+    `columns` says which column a node looks at, or `LEAF`; `children` (trees, nodes, 2) which node
+    comes next where that is false, and where it is true, a leaf being its own child; `values` what
+    a leaf adds.
     """
 
     columns: NDArray[np.int32]
+    children: NDArray[np.uint8]
     values: NDArray[np.float32]
 
     def __len__(self) -> int:
@@ -45,26 +58,64 @@ class Trees:
 
     def margins(self, bits: Bits) -> Array:
         """Return the sum over the trees for each row of bits (n, columns), (n,)."""
-        tree = np.arange(len(self))[None, :]
-        known, person = _and_false(bits), np.arange(len(bits))[:, None]
-        node = np.zeros((len(bits), len(self)), int)
-        for _ in range(DEPTH):
-            node = 2 * node + 1 + known[person, self.columns[tree, node]]
-        total: Array = self.values[tree, node - self.columns.shape[1]].sum(1, dtype=np.float64)
+        if not len(self) or not len(bits):
+            return np.zeros(len(bits))
+        trees, nodes = self.columns.shape
+        # A leaf looks at the false column that stands before the others, and stays where it is.
+        known = np.concatenate([np.zeros((len(bits), 1), bool), bits], axis=1).view(np.uint8)
+        columns, children = self.columns.ravel() + 1, self._next().ravel()
+        row = np.arange(len(bits))[:, None] * known.shape[1]
+        node = np.repeat((np.arange(trees) * nodes)[None], len(bits), axis=0)
+        while True:
+            looked_at = columns.take(node)
+            if not looked_at.any():
+                break
+            node = children.take(2 * node + known.take(row + looked_at))
+        total: Array = self.values.ravel().take(node).sum(1, dtype=np.float64)
         return total
+
+    def entitled(self, people: Bits, places: Places) -> Array:
+        """Return the log odds that customers are entitled to what is asked, (n,).
+
+        `people` is (n, columns). Where a text lies between two topics, both have their say: no
+        rounding of its vector makes the rules jump.
+        """
+        at_first = self.margins(np.concatenate([people, places.bits()], axis=1))
+        row, bits = places.beside()
+        beside = self.margins(np.concatenate([people[row], bits], axis=1))
+        return at_first + np.bincount(
+            row, places.lean[places.lean > 0] * (beside - at_first[row]), len(people)
+        )
 
     def and_then(self, more: "Trees") -> "Trees":
         """Return these trees followed by others."""
+        nodes = max(self.columns.shape[1], more.columns.shape[1])
+        first, second = self._widened(nodes), more._widened(nodes)
         return Trees(
-            np.concatenate([self.columns, more.columns]), np.concatenate([self.values, more.values])
+            np.concatenate([first.columns, second.columns]),
+            np.concatenate([first.children, second.children]),
+            np.concatenate([first.values, second.values]),
+        )
+
+    def _next(self) -> NDArray[np.int64]:
+        """Return the children by their place among the nodes of all trees."""
+        trees, nodes = self.columns.shape
+        found: NDArray[np.int64] = self.children + (np.arange(trees) * nodes)[:, None, None]
+        return found
+
+    def _widened(self, nodes: int) -> "Trees":
+        """Return the same trees with room for so many nodes."""
+        more = nodes - self.columns.shape[1]
+        return Trees(
+            np.pad(self.columns, ((0, 0), (0, more)), constant_values=LEAF),
+            np.pad(self.children, ((0, 0), (0, more), (0, 0))),
+            np.pad(self.values, ((0, 0), (0, more))),
         )
 
 
 def no_trees() -> Trees:
     """Return trees that say nothing."""
-    return Trees(
-        np.zeros((0, 2**DEPTH - 1), dtype=np.int32), np.zeros((0, 2**DEPTH), dtype=np.float32)
-    )
+    return _of_nodes([])
 
 
 def grow(
@@ -72,70 +123,63 @@ def grow(
     signs: Array,
     labels: Array,
     weights: Array,
-    customers: NDArray[np.intp],
+    growth: Growth,
     *,
-    count: int,
     seed: int,
     start: Array | None = None,
-    rate: float = RATE,
 ) -> Trees:
     """Return trees g that make `sigmoid(sign * g)` fit the labels, weighted log loss.
 
     `bits` is (n, columns); `signs` (n,) in [-1, 1] says how surely the row's answer grants what was
-    asked; `customers` (n,) numbers whose row it is, so that each tree leaves some customers out;
-    `start` (n,) is what earlier trees say already.
+    asked; `start` (n,) is what earlier trees say already. One thread grows them, so that the same
+    rows and seed give the same trees.
     """
-    random = np.random.default_rng(seed)
-    held = bits.astype(np.float32)
-    margin = np.zeros(len(bits)) if start is None else start.astype(np.float64)
-    people = int(customers.max(initial=-1)) + 1
-    grown = []
-    for _ in range(count):
-        chance = 1 / (1 + np.exp(-np.clip(signs * margin, -30, 30)))
-        seen = (random.random(people) < CUSTOMERS_SEEN)[customers] * weights
-        slope, curve = seen * signs * (chance - labels), seen * signs**2 * chance * (1 - chance)
-        columns = np.flatnonzero(random.random(bits.shape[1]) < COLUMNS_SEEN)
-        tree, leaf = _split(bits, held, columns, slope, curve)
-        total, weight = np.bincount(leaf, slope, 2**DEPTH), np.bincount(leaf, curve, 2**DEPTH)
-        values = -rate * total / (weight + SMOOTHING)
-        margin = margin + values[leaf]
-        grown.append((tree, values))
-    if not grown:
+    import xgboost  # it brings SciPy along, which serving has no use for
+
+    counts = weights * np.abs(signs)
+    told = np.flatnonzero(counts > 0)
+    if not growth.trees or not len(told):
         return no_trees()
-    return Trees(
-        np.array([tree for tree, _ in grown], dtype=np.int32),
-        np.array([values for _, values in grown], dtype=np.float32),
+    columns = np.concatenate([np.zeros((len(told), 1), bool), bits[told]], axis=1)
+    rows = xgboost.DMatrix(
+        columns.astype(np.float32),
+        np.where(signs[told] > 0, labels[told], 1 - labels[told]),
+        weight=counts[told],
+        base_margin=None if start is None else start[told],
+        nthread=1,
     )
+    settings = {
+        "objective": "binary:logistic",
+        "base_score": 0.5,
+        "tree_method": "hist",
+        "grow_policy": "lossguide",
+        "max_leaves": LEAVES,
+        "max_depth": 0,
+        "eta": growth.rate,
+        "reg_lambda": growth.smoothing,
+        "min_child_weight": LEAST_WEIGHT,
+        "colsample_bytree": COLUMNS_SEEN,
+        "seed": seed,
+        "nthread": 1,
+        "verbosity": 0,
+    }
+    grown = json.loads(xgboost.train(settings, rows, growth.trees).save_raw("json"))
+    return _of_nodes(grown["learner"]["gradient_booster"]["model"]["trees"])
 
 
-def _and_false(bits: Bits) -> Bits:
-    return np.concatenate([bits, np.zeros((len(bits), 1), dtype=np.bool_)], axis=1)
-
-
-def _split(
-    bits: Bits, held: NDArray[np.float32], columns: NDArray[np.intp], slope: Array, curve: Array
-) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
-    """Return one tree's columns, (2**DEPTH - 1,), and the leaf that each row falls into, (n,)."""
-    rows, known = np.arange(len(bits)), _and_false(bits)
-    slope, curve = slope.astype(np.float32), curve.astype(np.float32)
-    tree = np.full(2**DEPTH - 1, NO_COLUMN, dtype=np.int32)
-    place = np.zeros(len(bits), dtype=np.intp)  # within the level
-    seen = held[:, columns]
-    for level in range(DEPTH if len(columns) else 0):
-        nodes = np.arange(2**level)
-        member = np.zeros((2**level, len(bits)), dtype=np.float32)
-        member[place, rows] = 1
-        total, weight = (member @ slope)[:, None], (member @ curve)[:, None]
-        on, on_weight = (member * slope) @ seen, (member * curve) @ seen
-        off, off_weight = total - on, weight - on_weight
-        gain = (
-            on**2 / (on_weight + SMOOTHING)
-            + off**2 / (off_weight + SMOOTHING)
-            - total**2 / (weight + SMOOTHING)
+def _of_nodes(grown: list[dict[str, Any]]) -> Trees:
+    """Return trees from XGBoost's own lists of nodes, whose first column is the false one."""
+    nodes = max((len(tree["left_children"]) for tree in grown), default=1)
+    columns = np.full((len(grown), nodes), LEAF, dtype=np.int32)
+    children = np.zeros((len(grown), nodes, 2), dtype=np.uint8)
+    values = np.zeros((len(grown), nodes), dtype=np.float32)
+    for number, tree in enumerate(grown):
+        left, right = np.array(tree["left_children"]), np.array(tree["right_children"])
+        told, inner = np.array(tree["split_conditions"]), left >= 0
+        itself = np.arange(len(left))
+        columns[number, itself[inner]] = np.array(tree["split_indices"])[inner] - 1
+        values[number, itself[~inner]] = told[~inner]
+        children[number, itself] = np.where(
+            inner[:, None], np.stack([left, right], axis=1), itself[:, None]
         )
-        gain[(on_weight < LEAST_WEIGHT) | (off_weight < LEAST_WEIGHT)] = 0
-        best = gain.argmax(1)
-        split = np.where(gain[nodes, best] > LEAST_GAIN, columns[best], NO_COLUMN)
-        tree[nodes + 2**level - 1] = split
-        place = 2 * place + known[rows, split[place]]
-    return tree, place
+    return Trees(columns, children, values)

@@ -14,10 +14,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from scoring.beliefs import Beliefs, Scores
-from scoring.calibration import Calibration, fit_platt
 from scoring.network import ANSWER, QUESTION, Parts
-from scoring.topics import Array, centres, main_axes, nearest, one_hot, partitions
-from scoring.trees import Bits
+from scoring.ridge import evidence
+from scoring.topics import Array, Places, main_axes, partitions
 
 TOPICS = (8, 12, 16, 24, 8, 12, 16, 24)
 """How many topics each partition tells apart."""
@@ -26,13 +25,8 @@ GRAIN = 4.0
 """How fast the likeness of two sentences falls with their distance."""
 ELSEWHERE = 0.1
 """What a sentence said on another topic counts, beside 1 on the same one."""
-DOUBT = 0.1
-"""The variance of what is believed of a text, beside 1 for what its sentences may say."""
 MOST_SAID = 4000
 """How many sentences of answers are remembered at most; of more, texts are drawn."""
-FOLDS, ANSWERS_PER_KIND = 5, 4
-SURE = 0.5
-"""What is believed less firmly than this does not say how far evidence may be trusted."""
 
 TO_THE_POINT = 4.0
 """How much more a sentence counts for what an answer is about, the more it is like the question."""
@@ -100,17 +94,14 @@ class Wordings:
     axes: Array
     match: Array
 
-    def topics_of(self, plain: PlainVectors) -> NDArray[np.intp]:
-        """Return the topic in each partition, (n, partitions)."""
-        return nearest(self.topics, beside(plain.question, plain.answer))
+    def places_of(self, plain: PlainVectors) -> Places:
+        """Return where the texts lie among the topics."""
+        return places_of(plain, self.topics)
 
-    def topic_bits(self, places: NDArray[np.intp]) -> Bits:
-        """Return the topics as columns for the trees, (n, partitions * topics)."""
-        return one_hot(places, self.topics.shape[1])
-
-    def granting(self, plain: PlainVectors, places: NDArray[np.intp]) -> Scores:
+    def granting(self, plain: PlainVectors, places: Places) -> Scores:
         """Return the log odds that the answer grants what was asked, (n,)."""
-        alike = _alike(plain.sentences, places[plain.owner], self.said, self.said_on)
+        on = places.shares()[plain.owner]
+        alike = _alike(plain.sentences, on, self.said, self.said_on)
         told = np.bincount(plain.owner, alike @ self.evidence, len(places)).astype(np.float64)
         total: Scores = told + float(self.leaning[0])
         return total
@@ -138,6 +129,11 @@ def products(question: Array, answer: Array, axes: Array) -> Array:
     return together
 
 
+def places_of(plain: PlainVectors, topics: Array) -> Places:
+    """Return where texts lie among partitions of (question, answer)."""
+    return Places.among(topics, beside(plain.question, plain.answer))
+
+
 def find_topics(plain: PlainVectors, seed: int) -> Array:
     """Return the partitions of these texts, (partitions, most topics, 2 * dim)."""
     joined = beside(plain.question, plain.answer)
@@ -151,9 +147,10 @@ def fit_wordings(topics: Array, plain: PlainVectors, beliefs: Beliefs, seed: int
     sentences = np.bincount(plain.owner)[order].cumsum()
     kept = np.sort(order[: max(1, int((sentences <= MOST_SAID).sum()))])
     remembered = plain.take(kept)
-    on = nearest(topics, beside(remembered.question, remembered.answer)).astype(np.int16)
-    said_on = on[remembered.owner]
-    by_text, leaning = _evidence(remembered, said_on, beliefs.take(kept), random)
+    places = places_of(remembered, topics)
+    by_text, leaning = evidence(
+        _between(remembered, places), beliefs.take(kept), remembered.answer, random
+    )
     axes = main_axes(np.concatenate([plain.question, plain.answer]), AXES)
     crossed = torch.from_numpy(products(plain.question, plain.answer, axes))
     match = torch.zeros(crossed.shape[1], requires_grad=True)
@@ -162,7 +159,7 @@ def fit_wordings(topics: Array, plain: PlainVectors, beliefs: Beliefs, seed: int
     return Wordings(
         topics=topics,
         said=remembered.sentences,
-        said_on=said_on,
+        said_on=places.first.astype(np.int16)[remembered.owner],
         evidence=by_text[remembered.owner].astype(np.float32),
         leaning=np.array([leaning], dtype=np.float32),
         axes=axes,
@@ -170,73 +167,28 @@ def fit_wordings(topics: Array, plain: PlainVectors, beliefs: Beliefs, seed: int
     )
 
 
-def _alike(
-    sentences: Array, on: NDArray[np.integer], others: Array, others_on: NDArray[np.integer]
-) -> Array:
+def _alike(sentences: Array, on: Array, others: Array, others_on: NDArray[np.int16]) -> Array:
     """Return how like sentences (n, dim) are to others (m, dim), given their topics, (n, m).
 
-    `on` (n, partitions) and `others_on` (m, partitions) count by the share that is the same.
+    `on` (n, partitions * topics) are the shares of topics, `others_on` (m, partitions) the topics
+    that the others were said on.
     """
+    by_partition = on.reshape(len(on), others_on.shape[1], -1)
     same = np.zeros((len(sentences), len(others)), dtype=np.float32)
-    for one, other in zip(on.T, others_on.T, strict=True):
-        same += one[:, None] == other
+    for partition, topics in enumerate(others_on.T):
+        same += by_partition[:, partition].take(topics, axis=1)
     alike: Array = np.exp(GRAIN * (sentences @ others.T - 1))
-    alike *= same / on.shape[1] + ELSEWHERE
+    alike *= same / others_on.shape[1] + ELSEWHERE
     return alike
 
 
-def _evidence(
-    plain: PlainVectors, on: NDArray[np.int16], beliefs: Beliefs, random: np.random.Generator
-) -> tuple[Scores, float]:
-    """Return what each text says for granting, (texts,), and the log odds where nothing is said.
-
-    Kernel ridge regression on what is believed, each text as sure as its belief; the scale from
-    texts whose kind of answer was left out.
-    Source: Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, chapter 2.
-    """
-    alike, doubt = _between(plain, on), _doubt(beliefs)
-    scale = _scale(_unseen(alike, doubt, plain, beliefs, random), beliefs)
-    solved: Scores = np.linalg.solve(alike + doubt, beliefs.signs).astype(np.float64)
-    return scale.slope * solved, scale.intercept
-
-
-def _between(plain: PlainVectors, on: NDArray[np.int16]) -> Scores:
+def _between(plain: PlainVectors, places: Places) -> Scores:
     """Return how like the texts' answers are to each other, summed over sentences, (n, n)."""
     alike = np.zeros((len(plain.question), len(plain.question)))
-    by_sentence = _alike(plain.sentences, on, plain.sentences, on)
+    on, hard = places.bits().astype(np.float32), places.first.astype(np.int16)
+    by_sentence = _alike(plain.sentences, on[plain.owner], plain.sentences, hard[plain.owner])
     np.add.at(alike, plain.owner, np.add.reduceat(by_sentence, _starts(plain.owner), axis=1))
     return alike
-
-
-def _doubt(beliefs: Beliefs) -> Scores:
-    return np.diag(DOUBT / np.maximum(beliefs.sureness, 1e-3))
-
-
-def _unseen(
-    alike: Scores,
-    doubt: Scores,
-    plain: PlainVectors,
-    beliefs: Beliefs,
-    random: np.random.Generator,
-) -> Scores:
-    """Return what the others tell of each text, kinds of answers left out in turn, (n,)."""
-    texts = len(alike)
-    kinds = centres(plain.answer, max(1, texts // ANSWERS_PER_KIND), random)
-    fold = random.permutation(len(kinds))[nearest(kinds[None], plain.answer)[:, 0]] % FOLDS
-    told = np.zeros(texts)
-    for number in range(FOLDS):
-        seen, left_out = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
-        if len(seen) and len(left_out):
-            within = (alike + doubt)[np.ix_(seen, seen)]
-            solved = np.linalg.solve(within, beliefs.signs[seen])
-            told[left_out] = alike[np.ix_(left_out, seen)] @ solved
-    return told
-
-
-def _scale(told: Scores, beliefs: Beliefs) -> Calibration:
-    """Return what makes log odds of what was told, from the texts of which most is believed."""
-    sure = beliefs.sureness > SURE
-    return fit_platt(told[sure], (beliefs.signs[sure] > 0).astype(np.float64))
 
 
 def _starts(owner: NDArray[np.intp]) -> NDArray[np.intp]:

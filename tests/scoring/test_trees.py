@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from scoring.trees import Bits, Trees, grow, no_trees
+from scoring.topics import Places
+from scoring.trees import Bits, Growth, Trees, grow, no_trees
 
 RANDOM = np.random.default_rng(0)
 
@@ -15,9 +16,12 @@ def rows(count: int) -> tuple[Bits, np.ndarray]:
 
 
 def grown(bits: Bits, signs: np.ndarray, labels: np.ndarray, count: int = 60) -> Trees:
-    """Return trees over rows that are each their own customer."""
-    ones = np.ones(len(bits))
-    return grow(bits, signs, labels.astype(float), ones, np.arange(len(bits)), count=count, seed=1)
+    """Return trees over rows that all weigh the same."""
+    return grow(bits, signs, labels.astype(float), np.ones(len(bits)), few(count), seed=1)
+
+
+def few(count: int) -> Growth:
+    return Growth(count, rate=0.1, smoothing=1.0)
 
 
 def test_a_rule_is_found_from_a_few_hundred_rows() -> None:
@@ -48,9 +52,7 @@ def test_more_trees_start_where_the_others_ended() -> None:
     bits, entitled = rows(200)
     first = grown(bits, np.ones(200), entitled, count=5)
     ones, labels = np.ones(200), entitled.astype(float)
-    more = grow(
-        bits, ones, labels, ones, np.arange(200), count=5, seed=2, start=first.margins(bits)
-    )
+    more = grow(bits, ones, labels, ones, few(5), seed=2, start=first.margins(bits))
     both = first.and_then(more)
     assert len(both) == 10
     assert both.margins(bits) == pytest.approx(first.margins(bits) + more.margins(bits))
@@ -62,3 +64,20 @@ def test_more_trees_start_where_the_others_ended() -> None:
 def test_no_columns_at_all_still_give_trees() -> None:
     trees = grown(np.zeros((50, 0), dtype=bool), np.ones(50), np.arange(50) < 40, count=4)
     assert (trees.margins(np.zeros((3, 0), dtype=bool)) > 0).all()
+
+
+def test_a_text_between_two_topics_is_judged_by_both() -> None:
+    bits, _ = rows(400)
+    people, topic = bits[:, :5], RANDOM.integers(2, size=(400, 1))
+    entitled = np.where(topic[:, 0] == 0, people[:, 0], ~people[:, 0])
+    places = Places(topic, 1 - topic, np.zeros((400, 1), dtype=np.float32), 2)
+    trees = grown(np.concatenate([people, places.bits()], axis=1), np.ones(400), entitled)
+    lean = np.full((400, 1), 0.5, dtype=np.float32)
+    at_first, between = (
+        trees.entitled(people, places),
+        trees.entitled(people, Places(topic, 1 - topic, lean, 2)),
+    )
+    assert ((at_first > 0) == entitled).all()
+    assert np.abs(between).max() < 0.5
+    turned = trees.entitled(people, Places(1 - topic, topic, lean, 2))
+    assert turned == pytest.approx(between)
