@@ -52,6 +52,9 @@ class _Server(BaseApplication):  # type: ignore[misc]
             "threads": self._settings.threads,
             "timeout": 120,
             "graceful_timeout": 10,
+            # Longer than clients and proxies keep an idle connection (mostly 60 s): who closes it
+            # first never loses a request to a connection that the other end is just closing.
+            "keepalive": 75,
             # The default is a folder on disk, where a busy disk makes workers look dead.
             "worker_tmp_dir": _memory_folder(),
             "control_socket_disable": True,
