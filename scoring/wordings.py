@@ -4,7 +4,7 @@ A second opinion beside the layers': sentence vectors know that "store credit" a
 near each other, which layers trained on few wordings forget. The two err in different places.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,8 +32,10 @@ TO_THE_POINT = 4.0
 """How much more a sentence counts for what an answer is about, the more it is like the question."""
 
 AXES = 24
-MATCH_STIFFNESS = 0.5
-"""How strongly the linear part is drawn to zero: it has more weights than texts."""
+MATCH_STIFFNESS = 50.0
+"""How strongly the products' weights are drawn to zero: there are nearly as many as texts."""
+FREE_STIFFNESS = 0.01
+"""The same for the cosine's weight and for the log odds that hold whatever the texts."""
 
 _ROUNDS = 40
 
@@ -82,8 +84,8 @@ class Wordings:
     (sentences, dim) are sentences of answers seen in training, `said_on` (sentences, partitions)
     the topics they were said on, and `evidence` (sentences,) what the likeness of a sentence to
     each adds to the log odds of granting, beside `leaning` (1,). `axes` (axes, dim) are where texts
-    differ most; `match` (axes**2 + 1,) are the log odds of answering the question at all, linear in
-    the products of both vectors along them and in their cosine.
+    differ most; `match` (axes**2 + 2,) are the log odds of answering the question at all, linear in
+    the products of both vectors along them, in their cosine and in 1.
     """
 
     topics: Array
@@ -121,11 +123,11 @@ def beside(question: Array, answer: Array) -> Array:
 
 
 def products(question: Array, answer: Array, axes: Array) -> Array:
-    """Return the products of both vectors along the axes, and their cosine, (n, axes**2 + 1)."""
+    """Return the products of both vectors along the axes, their cosine, and 1, (n, axes**2 + 2)."""
     one, other = question @ axes.T, answer @ axes.T
     crossed = (one[:, :, None] * other[:, None, :]).reshape(len(one), -1) * 30
     cosine = (question * answer).sum(1, keepdims=True) * 10
-    together: Array = np.concatenate([crossed, cosine], axis=1)
+    together: Array = np.concatenate([crossed, cosine, np.ones_like(cosine)], axis=1)
     return together
 
 
@@ -140,8 +142,13 @@ def find_topics(plain: PlainVectors, seed: int) -> Array:
     return partitions(joined, TOPICS, np.random.default_rng(seed))
 
 
-def fit_wordings(topics: Array, plain: PlainVectors, beliefs: Beliefs, seed: int) -> Wordings:
-    """Return what best tells what is believed of these texts, over their topics."""
+def fit_wordings(
+    topics: Array, plain: PlainVectors, beliefs: Beliefs, counts: Scores, seed: int
+) -> Wordings:
+    """Return what best tells what is believed of these texts, over their topics.
+
+    `counts` (texts,) is in how many examples each occurs.
+    """
     random = np.random.default_rng(seed)
     order = random.permutation(len(plain.question))
     sentences = np.bincount(plain.owner)[order].cumsum()
@@ -152,10 +159,6 @@ def fit_wordings(topics: Array, plain: PlainVectors, beliefs: Beliefs, seed: int
         _between(remembered, places), beliefs.take(kept), remembered.answer, random
     )
     axes = main_axes(np.concatenate([plain.question, plain.answer]), AXES)
-    crossed = torch.from_numpy(products(plain.question, plain.answer, axes))
-    match = torch.zeros(crossed.shape[1], requires_grad=True)
-    about, even = torch.from_numpy(beliefs.about).float(), torch.ones(len(crossed))
-    _fit(lambda: crossed @ match, about, even, [match], MATCH_STIFFNESS)
     return Wordings(
         topics=topics,
         said=remembered.sentences,
@@ -163,7 +166,7 @@ def fit_wordings(topics: Array, plain: PlainVectors, beliefs: Beliefs, seed: int
         evidence=by_text[remembered.owner].astype(np.float32),
         leaning=np.array([leaning], dtype=np.float32),
         axes=axes,
-        match=match.detach().numpy(),
+        match=_match(products(plain.question, plain.answer, axes), beliefs, counts),
     )
 
 
@@ -197,23 +200,26 @@ def _starts(owner: NDArray[np.intp]) -> NDArray[np.intp]:
     return starts
 
 
-def _fit(
-    log_odds: Callable[[], Tensor],
-    targets: Tensor,
-    weights: Tensor,
-    moving: list[Tensor],
-    stiffness: float,
-) -> None:
-    """Move the tensors to the least weighted log loss plus `stiffness` times their squares."""
-    optimiser = torch.optim.LBFGS(moving, max_iter=_ROUNDS, line_search_fn="strong_wolfe")
+def _match(crossed: Array, beliefs: Beliefs, counts: Scores) -> Array:
+    """Return the weights of products (n, columns) that best tell what is about its question.
+
+    The least log loss over the examples plus the stiffness times the weights' squares.
+    """
+    columns, targets = torch.from_numpy(crossed), torch.from_numpy(beliefs.about).float()
+    weights = torch.from_numpy(counts).float()
+    match = torch.zeros(crossed.shape[1], requires_grad=True)
+    stiffness = torch.full_like(match, MATCH_STIFFNESS, requires_grad=False)
+    stiffness[-2:] = FREE_STIFFNESS
+    optimiser = torch.optim.LBFGS([match], max_iter=_ROUNDS, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimiser.zero_grad()
         told = functional.binary_cross_entropy_with_logits(
-            log_odds(), targets, weights, reduction="sum"
+            columns @ match, targets, weights, reduction="sum"
         )
-        total = told + stiffness * torch.stack([(tensor**2).sum() for tensor in moving]).sum()
+        total = told + (stiffness * match**2).sum()
         total.backward()  # type: ignore[no-untyped-call]
         return total
 
     optimiser.step(loss)  # type: ignore[no-untyped-call]
+    return match.detach().numpy()
