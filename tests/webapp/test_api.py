@@ -3,10 +3,12 @@
 import base64
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -293,6 +295,17 @@ def test_a_ticket_delivered_twice_stays_one_ticket(api: httpx.Client) -> None:
         answers = list(crowd.map(lambda _: ask(api, "v-twice", ticket), range(4)))
     assert {answer.status_code for answer in answers} == {201}
     assert {answer.json()["ticket"] for answer in answers} == {"dup-1"}
+
+
+def test_a_connection_may_idle_between_two_requests(live_service: Service) -> None:
+    connection = HTTPConnection(live_service.url.removeprefix("http://"), timeout=30)
+    with closing(connection):
+        for seconds in (0, 4):
+            time.sleep(seconds)
+            connection.request("GET", "/healthz")
+            response = connection.getresponse()
+            assert response.status == 200
+            response.read()
 
 
 # Bad input
