@@ -251,14 +251,13 @@ def by_length(lengths: Sequence[int], tokens: int) -> list[list[int]]:
 
 
 def padded(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Return token ids filled up with zeros, and which are real: both (n, longest)."""
-    longest = max(len(row) for row in rows)
-    ids = torch.zeros(len(rows), longest, dtype=torch.long)
-    mask = torch.zeros(len(rows), longest, dtype=torch.bool)
-    for index, row in enumerate(rows):
-        ids[index, : len(row)] = torch.tensor(row)
-        mask[index, : len(row)] = True
-    return ids, mask
+    """Return numbers filled up with zeros, and which are real: both (n, longest)."""
+    lengths = np.array([len(row) for row in rows])
+    filled = np.zeros((len(rows), lengths.max()), dtype=np.int64)
+    for place, row in zip(filled, rows, strict=True):
+        place[: len(row)] = row
+    real = np.arange(filled.shape[1]) < lengths[:, None]
+    return torch.from_numpy(filled), torch.from_numpy(real)
 
 
 def span_mean(states: Tensor, mask: Tensor) -> Tensor:

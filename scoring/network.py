@@ -95,8 +95,7 @@ def join(rows: Sequence[Parts]) -> Joined:
         ]
         states.append(torch.cat(cut))
         numbers.append([number for number, part in enumerate(cut) for _ in range(len(part))])
-        said = [word for piece in parts[ANSWER] for word in _words(piece)]
-        said = said[: STATES[ANSWER]]
+        said = [word for piece in parts[ANSWER] for word in _words(piece)][: STATES[ANSWER]]
         after = sum(len(part) for part in cut[PASSAGE:])
         words.append([0] * len(cut[QUESTION]) + said + [0] * after)
     part, mask = padded(numbers)
