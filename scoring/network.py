@@ -18,9 +18,10 @@ from scoring.encoder import (
     TEXT_TOKENS,
     Encoder,
     Reading,
+    padded,
     span_mean,
 )
-from scoring.layers import Lora, LoraRows
+from scoring.layers import Lora, LoraRows, unseen
 
 RANK = 8
 ALPHA = 16.0
@@ -86,33 +87,25 @@ def tokens_of(parts: Parts) -> int:
 
 def join(rows: Sequence[Parts]) -> Joined:
     """Return the texts of each row one behind the other, filled up to the longest row."""
-    states, numbers, in_answer = [], [], []
+    states, numbers, words = [], [], []
     for parts in rows:
         cut = [
             torch.cat([piece.states for piece in part])[:most]
             for part, most in zip(parts, STATES, strict=False)
         ]
-        words = [torch.zeros(len(part), dtype=torch.bool) for part in cut]
-        words[ANSWER] = torch.cat([_words(piece) for piece in parts[ANSWER]])[: STATES[ANSWER]]
-        lengths = torch.tensor([len(part) for part in cut])
         states.append(torch.cat(cut))
-        numbers.append(torch.repeat_interleave(torch.arange(len(cut)), lengths))
-        in_answer.append(torch.cat(words))
+        numbers.append([number for number, part in enumerate(cut) for _ in range(len(part))])
+        said = [word for piece in parts[ANSWER] for word in _words(piece)][: STATES[ANSWER]]
+        after = sum(len(part) for part in cut[PASSAGE:])
+        words.append([0] * len(cut[QUESTION]) + said + [0] * after)
+    part, mask = padded(numbers)
     together = pad_sequence(states, batch_first=True).float()
-    real = torch.tensor([len(each) for each in states])
-    return Joined(
-        together,
-        torch.arange(together.shape[1]) < real[:, None],
-        pad_sequence(numbers, batch_first=True),
-        pad_sequence(in_answer, batch_first=True),
-    )
+    return Joined(together, mask, part, padded(words)[0].bool())
 
 
-def _words(piece: Reading) -> Tensor:
-    """Return which states are of words: all but the first, [CLS], and the last, [SEP]."""
-    words = torch.ones(len(piece.states), dtype=torch.bool)
-    words[0] = words[-1] = False
-    return words
+def _words(piece: Reading) -> list[int]:
+    """Return 1 for states of words, 0 for the first, [CLS], and the last, [SEP]."""
+    return [0, *[1] * (len(piece.states) - 2), 0]
 
 
 def pool(below_last: Tensor, first: Tensor, in_answer: Tensor) -> Tensor:
@@ -134,8 +127,9 @@ def pooled(
     """
     batch, rows_lora = join(rows), LoraRows(lora)
     states = batch.states + torch.stack(list(sides))[torch.arange(len(rows))[:, None], batch.part]
+    hidden = unseen(batch.mask[:, None], encoder.products)
     *middle, last = encoder.blocks[encoder.adapted :]
     for block in middle:
-        states = block(states, batch.mask, rows_lora)
-    first = last(states, batch.mask, rows_lora, first_only=True)
+        states = block(states, hidden, rows_lora)
+    first = last(states, hidden, rows_lora, first_only=True)
     return pool(states, first[:, 0], batch.in_answer)
