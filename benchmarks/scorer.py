@@ -266,7 +266,7 @@ def _moved(stored: bytes, noise: torch.Generator) -> bytes:
     """Return stored tensors with what a segment has of its own moved a little."""
     tensors = load(stored)
     for name, tensor in tensors.items():
-        if "lora" in name or name.startswith(("reading", "sides", "trees.values")):
+        if "lora" in name or name.startswith(("reading", "sides", "own.values")):
             tensors[name] = tensor + 1e-4 * torch.randn(tensor.shape, generator=noise)
     return save(tensors)
 

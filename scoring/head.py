@@ -9,7 +9,7 @@ A granting answer is right for the entitled and a refusing one for the others, s
 per topic serves both kinds of answers in any wording.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
@@ -41,20 +41,16 @@ class Texts:
 
 @dataclass(frozen=True)
 class Reader:
-    """What one adapter makes of texts, whoever asks.
+    """What a segment's adapter takes over from the shared one to make something of texts."""
 
-    `reading` (2, 2 * dim) and `reading_bias` (2,) give the log odds of granting and of being about
-    the question, linear in the layers' pooled states.
-    """
-
-    reading: Array
-    reading_bias: Array
     by_topic: ByTopic
     wordings: Wordings
 
-    def told(self, texts: Texts, places: Places, rules: Scores) -> Told:
-        """Return what is told of texts that lie there, beside what the rules say of who asks."""
-        read = (texts.pooled @ self.reading.T + self.reading_bias).astype(np.float64)
+    def told(self, read: Scores, texts: Texts, places: Places, rules: Scores) -> Told:
+        """Return what is told of texts that lie there, beside what the rules say of who asks.
+
+        `read` (n, 2) is the layers' own reading.
+        """
         return Told(
             layers=read[:, 0],
             by_topic=self.by_topic.granting(texts.pooled, places),
@@ -66,39 +62,43 @@ class Reader:
 
 @dataclass(frozen=True)
 class Head:
-    """One adapter's second half."""
+    """One adapter's second half.
 
+    Its own are `reading` (2, 2 * dim) and `reading_bias` (2,), the log odds of granting and of
+    being about the question, linear in the layers' pooled states, and the trees `own`; the rest a
+    segment takes over from the shared adapter, whose own trees are none.
+    """
+
+    reading: Array
+    reading_bias: Array
+    own: Trees
     reader: Reader
     trees: Trees
     fusion: Fusion
 
-    def raw(self, texts: Texts, people: Bits) -> Scores:
-        """Return raw scores for texts and, row by row, their customers' columns, (n,)."""
-        places = self.reader.wordings.places_of(texts.plain)
-        rules = self.trees.entitled(people, places)
-        return self.fusion.raw(self.reader.told(texts, places, rules), places)
+    def layers_read(self, pooled: Array) -> Scores:
+        """Return the layers' own reading of pooled states, (n, 2)."""
+        read: Scores = (pooled @ self.reading.T + self.reading_bias).astype(np.float64)
+        return read
+
+    def entitled(self, people: Bits, places: Places) -> Scores:
+        """Return the log odds that customers are entitled to what is asked there, (n,)."""
+        return self.trees.entitled(people, places) + self.own.entitled(people, places)
 
     def read(self, texts: Texts) -> Scores:
         """Return the log odds that texts grant, and are about the question, (n, 2)."""
         places = self.reader.wordings.places_of(texts.plain)
-        nobody = np.zeros(len(texts.pooled))
-        return self.fusion.texts(self.reader.told(texts, places, nobody), places)
+        read, nobody = self.layers_read(texts.pooled), np.zeros(len(texts.pooled))
+        return self.fusion.texts(self.reader.told(read, texts, places, nobody), places)
 
     def tensors(self) -> dict[str, Stored]:
         """Return the arrays by the names that `from_tensors` takes."""
-        parts: dict[str, ByTopic | Wordings | Trees | Fusion] = {
-            "by_topic": self.reader.by_topic,
-            "wordings": self.reader.wordings,
-            "trees": self.trees,
-            "fusion": self.fusion,
-        }
-        stored: dict[str, Stored] = {
+        stored = {
             f"{part}.{each.name}": getattr(held, each.name)
-            for part, held in parts.items()
+            for part, held in {**self._taken_over(), "own": self.own}.items()
             for each in fields(held)
         }
-        reading, bias = self.reader.reading, self.reader.reading_bias
-        return {**stored, "reading": reading, "reading_bias": bias}
+        return {**stored, "reading": self.reading, "reading_bias": self.reading_bias}
 
     @classmethod
     def from_tensors(cls, stored: Mapping[str, Stored]) -> "Head":
@@ -107,6 +107,52 @@ class Head:
         def part(name: str, kind: type[Part]) -> Part:
             return kind(**{each.name: stored[f"{name}.{each.name}"] for each in fields(kind)})
 
-        by_topic, wordings = part("by_topic", ByTopic), part("wordings", Wordings)
-        reader = Reader(stored["reading"], stored["reading_bias"], by_topic, wordings)
-        return cls(reader, part("trees", Trees), part("fusion", Fusion))
+        return cls(
+            stored["reading"],
+            stored["reading_bias"],
+            part("own", Trees),
+            Reader(part("by_topic", ByTopic), part("wordings", Wordings)),
+            part("trees", Trees),
+            part("fusion", Fusion),
+        )
+
+    @property
+    def taken_over(self) -> tuple[int, ...]:
+        """Which arrays in memory the parts are that were taken over."""
+        parts = self._taken_over().values()
+        return tuple(id(getattr(part, each.name)) for part in parts for each in fields(part))
+
+    def _taken_over(self) -> dict[str, ByTopic | Wordings | Trees | Fusion]:
+        return {
+            "by_topic": self.reader.by_topic,
+            "wordings": self.reader.wordings,
+            "trees": self.trees,
+            "fusion": self.fusion,
+        }
+
+
+def raw_scores(heads: Sequence[Head], texts: Texts, people: Sequence[Bits]) -> Scores:
+    """Return raw scores, (n,), of rows that each have a head, a text and a customer's columns.
+
+    What heads took over from the same adapter is computed for all their rows at once.
+    """
+    raw = np.zeros(len(heads))
+    for rows in _alike([head.taken_over for head in heads]):
+        first, mine = heads[rows[0]], texts.take(rows)
+        bits = np.stack([people[row] for row in rows])
+        places = first.reader.wordings.places_of(mine.plain)
+        rules, read = first.trees.entitled(bits, places), np.zeros((len(rows), 2))
+        for own in _alike([id(heads[row]) for row in rows]):
+            head = heads[rows[own[0]]]
+            rules[own] += head.own.entitled(bits[own], places.take(own))
+            read[own] = head.layers_read(mine.pooled[own])
+        raw[rows] = first.fusion.raw(first.reader.told(read, mine, places, rules), places)
+    return raw
+
+
+def _alike(keys: Iterable[Hashable]) -> list[list[int]]:
+    """Return the places of equal keys together."""
+    places: dict[Hashable, list[int]] = {}
+    for place, key in enumerate(keys):
+        places.setdefault(key, []).append(place)
+    return list(places.values())

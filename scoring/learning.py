@@ -172,10 +172,14 @@ class Learner:
             out[batch] = self.pooled([rows[index] for index in batch]).numpy()
         return out
 
-    @torch.inference_mode()
     def read(self, rows: Sequence[Parts]) -> Scores:
         """Return the log odds of granting, and of being on the question, of texts, (n, 2)."""
-        read: Scores = self.reading(torch.from_numpy(self.all_pooled(rows))).double().numpy()
+        return self.reading_of(self.all_pooled(rows))
+
+    @torch.inference_mode()
+    def reading_of(self, pooled: Array) -> Scores:
+        """Return the same of pooled states, (n, 2 * dim)."""
+        read: Scores = self.reading(torch.from_numpy(pooled)).double().numpy()
         return read
 
 

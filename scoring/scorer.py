@@ -21,7 +21,7 @@ from scoring.encoder import TOKENS_PER_BATCH, Encoder, by_length
 from scoring.errors import BadAdapter, NoAdapter
 from scoring.examples import Pair
 from scoring.features import CustomerSpace
-from scoring.head import Head, Stored, Texts
+from scoring.head import Head, Stored, Texts, raw_scores
 from scoring.history import words_of
 from scoring.layers import Lora
 from scoring.network import PASSAGE, Parts, pooled, read_parts, tokens_of
@@ -125,12 +125,12 @@ class Scorer:
         texts = Texts(read, PlainVectors.of(parts).take(text))
         words = words_of(pair.customer for pair, _ in rows)
         lines = dict(zip(words, self._encoder.embed(words), strict=True))
-        values = np.zeros(len(rows))
-        for adapter, places in _by_adapter(rows):
-            people = [adapter.space.encode(rows[place][0].customer, lines) for place in places]
-            raw = adapter.head.raw(texts.take(places), np.stack(people))
-            values[places] = adapter.calibration.apply(raw)
-        return [float(value) for value in values]
+        people = [adapter.space.encode(pair.customer, lines) for pair, adapter in rows]
+        raw = raw_scores([adapter.head for _, adapter in rows], texts, people)
+        calibrations = [adapter.calibration for _, adapter in rows]
+        return [
+            float(each.apply(one)[0]) for each, one in zip(calibrations, raw[:, None], strict=True)
+        ]
 
     @torch.inference_mode()
     def _pooled(
@@ -221,10 +221,3 @@ def _served(served: Mapping[str, Adapter], version: str) -> Adapter:
     if version not in served:
         raise BadAdapter(f"adapter {version} is not loaded; loaded are {sorted(served)}")
     return served[version]
-
-
-def _by_adapter(rows: Sequence[Row]) -> list[tuple[Adapter, list[int]]]:
-    places: dict[str, list[int]] = {}
-    for index, (_, adapter) in enumerate(rows):
-        places.setdefault(adapter.version, []).append(index)
-    return [(rows[first][1], [first, *others]) for first, *others in places.values()]

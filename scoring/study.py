@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from scoring.beliefs import Beliefs, Scores, after_labels, before_labels
 from scoring.features import CustomerSpace
+from scoring.head import Head
 from scoring.learning import Rows
 from scoring.readings import ByTopic, fit_by_topic
 from scoring.topics import Array, Places
@@ -66,9 +67,12 @@ class Study:
         return study
 
     def rules(
-        self, chosen: NDArray[np.intp], growth: Growth, seed: int, *, after: Trees | None = None
+        self, chosen: NDArray[np.intp], growth: Growth, seed: int, *, after: Head | None = None
     ) -> Trees:
-        """Return trees that explain the chosen rows' labels, given what their texts assert."""
+        """Return trees that explain the chosen rows' labels, given what their texts assert.
+
+        They go on from what the head `after` says of who is entitled to what.
+        """
         text, people = self.rows.text[chosen], self.rows.people[chosen]
         places = self.places.take(text)
         return grow(

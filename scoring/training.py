@@ -36,7 +36,7 @@ from scoring.segments import SHARED
 from scoring.start import start_for
 from scoring.storing import metrics_of, stored_files
 from scoring.study import RULES, TEXT_FOLDS, Study
-from scoring.trees import Growth, Trees
+from scoring.trees import Growth, no_trees
 from scoring.wordings import find_topics
 
 log = logging.getLogger(__name__)
@@ -284,9 +284,11 @@ class Run:
             learner = self._start(shared)
             fit_layers(learner, rows, others, study.beliefs, schedule, self.seed, bar)
             reader = self._reader(study, learner, others, shared)
-            pooled = learner.all_pooled([rows.parts[text] for text in mine])
-            texts, nobody = Texts(pooled, rows.plain.take(mine)), np.zeros(len(mine))
-            folds.append((mine, reader.told(texts, study.places.take(mine), nobody)))
+            texts = Texts(
+                learner.all_pooled([rows.parts[text] for text in mine]), rows.plain.take(mine)
+            )
+            read, nobody = learner.reading_of(texts.pooled), np.zeros(len(mine))
+            folds.append((mine, reader.told(read, texts, study.places.take(mine), nobody)))
         by_text = Told.joined([told for _, told in folds])
         place = np.argsort(np.concatenate([mine for mine, _ in folds]))
         return replace(by_text.take(place[rows.text]), rules=study.entitled)
@@ -294,14 +296,11 @@ class Run:
     def _reader(
         self, study: Study, learner: Learner, texts: NDArray[np.intp], shared: Adapter | None
     ) -> Reader:
-        """Return what reads as the learner does; beside a shared adapter all else is the shared."""
-        weight, bias = learner.reading.weight.detach(), learner.reading.bias.detach()
-        if shared is None:
-            pooled = learner.all_pooled([study.rows.parts[text] for text in texts])
-            by_topic, wordings = study.by_topic(pooled, texts), study.wordings(texts)
-        else:
-            by_topic, wordings = shared.head.reader.by_topic, shared.head.reader.wordings
-        return Reader(weight.numpy(), bias.numpy(), by_topic, wordings)
+        """Return what is told of texts beside the layers' reading; a segment's is the shared."""
+        if shared is not None:
+            return shared.head.reader
+        pooled = learner.all_pooled([study.rows.parts[text] for text in texts])
+        return Reader(study.by_topic(pooled, texts), study.wordings(texts))
 
     def train_one(self, name: str, study: Study, unseen: Unseen, bar: Progress) -> TrainedAdapter:
         """Train, calibrate and store one adapter."""
@@ -311,8 +310,16 @@ class Run:
         learner = self._start(shared)
         texts = np.unique(rows.text[chosen])
         fit_layers(learner, rows, texts, study.beliefs, schedule_of(name), self.seed, bar)
-        reader = self._reader(study, learner, texts, shared)
-        head = Head(reader, self._rules(study, chosen, shared), unseen.fusion)
+        head = Head(
+            learner.reading.weight.detach().numpy(),
+            learner.reading.bias.detach().numpy(),
+            no_trees()
+            if shared is None
+            else study.rules(chosen, self.own, self.seed, after=shared.head),
+            self._reader(study, learner, texts, shared),
+            study.rules(chosen, RULES, self.seed) if shared is None else shared.head.trees,
+            unseen.fusion,
+        )
         prior = None if shared is None else shared.calibration
         calibration = self._calibrated(study, chosen, head, learner, unseen, prior)
         customers = len(np.unique(rows.customer[chosen]))
@@ -353,7 +360,8 @@ class Run:
         texts, where = np.unique(rows.text[chosen], return_inverse=True)
         pooled = learner.all_pooled([rows.parts[text] for text in texts])[where]
         known = Texts(pooled, rows.plain.take(rows.text[chosen]))
-        seen = head.reader.told(known, places, study.entitled[chosen])
+        read = head.layers_read(pooled)
+        seen = head.reader.told(read, known, places, study.entitled[chosen])
         raw = np.concatenate([unseen.raw[chosen], head.fusion.raw(seen, places)])
         return fit_platt(raw, np.tile(rows.labels[chosen], 2), prior=prior)
 
@@ -366,13 +374,6 @@ class Run:
             else read_learnt(shared.version, self.encoder, self.registry)
         )
         return learner
-
-    def _rules(self, study: Study, chosen: NDArray[np.intp], shared: Adapter | None) -> Trees:
-        """Return the adapter's trees: a segment keeps the shared ones and adds a few of its own."""
-        if shared is None:
-            return study.rules(chosen, RULES, self.seed)
-        before = shared.head.trees
-        return before.and_then(study.rules(chosen, self.own, self.seed, after=before))
 
     def _shared(self) -> Adapter | None:
         if self.shared is None:

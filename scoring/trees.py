@@ -87,30 +87,11 @@ class Trees:
             row, places.lean[places.lean > 0] * (beside - at_first[row]), len(people)
         )
 
-    def and_then(self, more: "Trees") -> "Trees":
-        """Return these trees followed by others."""
-        nodes = max(self.columns.shape[1], more.columns.shape[1])
-        first, second = self._widened(nodes), more._widened(nodes)
-        return Trees(
-            np.concatenate([first.columns, second.columns]),
-            np.concatenate([first.children, second.children]),
-            np.concatenate([first.values, second.values]),
-        )
-
     def _next(self) -> NDArray[np.int64]:
         """Return the children by their place among the nodes of all trees."""
         trees, nodes = self.columns.shape
         found: NDArray[np.int64] = self.children + (np.arange(trees) * nodes)[:, None, None]
         return found
-
-    def _widened(self, nodes: int) -> "Trees":
-        """Return the same trees with room for so many nodes."""
-        more = nodes - self.columns.shape[1]
-        return Trees(
-            np.pad(self.columns, ((0, 0), (0, more)), constant_values=LEAF),
-            np.pad(self.children, ((0, 0), (0, more), (0, 0))),
-            np.pad(self.values, ((0, 0), (0, more))),
-        )
 
 
 def no_trees() -> Trees:

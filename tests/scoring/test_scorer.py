@@ -22,7 +22,7 @@ from scoring.customer import Customer, Feature
 from scoring.encoder import Encoder, Reading, load_encoder
 from scoring.errors import BadAdapter, NoAdapter
 from scoring.examples import Pair
-from scoring.head import Texts
+from scoring.head import Texts, raw_scores
 from scoring.history import words_of
 from scoring.network import STATES, sentences
 from scoring.registry import CALIBRATION, HEAD, WEIGHTS, Registry
@@ -71,7 +71,7 @@ def by_plain_peft(encoder: Encoder, registry: Registry, version: str, pair: Pair
     words = words_of([pair.customer])
     lines = dict(zip(words, encoder.embed(words), strict=True))
     people = adapter.space.encode(pair.customer, lines)
-    raw = adapter.head.raw(Texts(pooled, PlainVectors.of([parts])), people[None])
+    raw = raw_scores([adapter.head], Texts(pooled, PlainVectors.of([parts])), [people])
     return float(adapter.calibration.apply(raw)[0])
 
 
