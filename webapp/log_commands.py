@@ -56,6 +56,26 @@ AsJson = click.option("--json", "as_json", is_flag=True)
 PolicyFile = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
+def with_options(command: F, options: Sequence[Callable[[F], F]]) -> F:
+    """Add these options, in this order."""
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def answer_costs(command: F) -> F:
+    """Add the options that say what an answer costs beside its tokens."""
+    options = [
+        click.option(
+            "--scorer-cost", default=0.0, show_default=True, help="USD for each scored answer."
+        ),
+        click.option(
+            "--retries", default=0.0, show_default=True, help="Calls repeated and billed, per call."
+        ),
+    ]
+    return with_options(command, options)
+
+
 def costs(command: F) -> F:
     """Add the options that say what counts as cost, and what a human costs."""
     options = [
@@ -68,16 +88,9 @@ def costs(command: F) -> F:
             "all of them where it is missing.",
         ),
         click.option("--tickets-a-day", type=float, help="All tickets of a day."),
-        click.option(
-            "--scorer-cost", default=0.0, show_default=True, help="USD for each scored answer."
-        ),
-        click.option(
-            "--retries", default=0.0, show_default=True, help="Calls repeated and billed, per call."
-        ),
+        answer_costs,
     ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return with_options(command, options)
 
 
 @click.command()
@@ -256,6 +269,7 @@ def replay(
 @log_option("--outcomes", "log", "JSONL; - is stdin.")
 @Adapters
 @click.option("--depth", default=4, show_default=True, help="Most models in a chain.")
+@answer_costs
 @click.option("--prices", is_flag=True, help="Also try lower prices for models that add nothing.")
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="PNG or SVG.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
@@ -264,6 +278,8 @@ def advise(
     log: TextIO,
     adapters: Path | None,
     depth: int,
+    scorer_cost: float,
+    retries: float,
     prices: bool,
     plot: Path | None,
     seed: int,
@@ -272,7 +288,8 @@ def advise(
     """Measure what each model adds to the frontier, and where one more stops paying."""
     _check_places(plot)
     outcomes = _read(log, adapters)
-    advice = measure_models(outcomes, Search(depth=depth, seed=seed), prices=prices)
+    search = Search(depth=depth, scorer_cost=scorer_cost, retries=retries, seed=seed)
+    advice = measure_models(outcomes, search, prices=prices)
     if plot is not None:
         from cascade import plots
 

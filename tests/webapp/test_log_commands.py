@@ -108,6 +108,16 @@ def test_a_dear_model_that_is_never_right_does_not_pay(folder: Path) -> None:
     assert Path("A.svg").read_bytes().startswith(b"<?xml")
 
 
+def test_where_scoring_is_dear_a_cheap_model_saves_less(folder: Path) -> None:
+    write("two.jsonl", usual(120, seed=4, models=("small", "large")))
+    lost = [
+        next(each for each in found["without"] if each["model"] == "small")["loss"]["value"]
+        for cost in ("0", "0.01")
+        for found in [call_json("advise", "--outcomes", "two.jsonl", "--scorer-cost", cost)]
+    ]
+    assert lost[0] > 2 * lost[1]
+
+
 # Scores
 
 
