@@ -191,7 +191,8 @@ def replayed(policy: Policy, outcomes: Outcomes, search: Search) -> dict[str, An
     done = run(policy, search.priced(outcomes), human=search.human)
     alone = singles(outcomes, search)
     best = next(each for each in alone if each.model == best_single(outcomes))
-    cost = float(done.cost.mean())
+    cost, escalated = float(done.cost.mean()), float((~done.accepted).mean())
+    human = search.human
     return {
         "log": outcomes.name,
         "rows": len(outcomes),
@@ -201,7 +202,8 @@ def replayed(policy: Policy, outcomes: Outcomes, search: Search) -> dict[str, An
         "cost_interval": asdict(_interval(done.cost)),
         "quality": float(done.quality.mean()),
         "quality_interval": asdict(_interval(done.quality)),
-        "escalated": float((~done.accepted).mean()),
+        "escalated": escalated,
+        "beyond_capacity": None if human is None else max(0.0, escalated - human.capacity),
         "tiers": _shares(done, outcomes),
         "best_single": {"model": best.model} | _estimate(best.estimate),
         "cheapest_as_good": cheapest_as_good(outcomes),
@@ -239,6 +241,11 @@ def replay_text(found: Mapping[str, Any]) -> str:
         f"right {found['quality']:.4f} ({quality['low']:.4f} to {quality['high']:.4f}) for "
         f"{1000 * found['cost']:.4g} USD per 1,000; escalated {found['escalated']:.1%}",
     ]
+    if found["beyond_capacity"]:
+        lines.append(
+            f"that is {found['beyond_capacity']:.1%} of all tickets more than the human takes; "
+            "they are counted here as if answered all the same"
+        )
     for tier in found["tiers"]:
         right = "-" if tier["right"] is None else f"{tier['right']:.1%}"
         lines.append(f"  {tier['model']}: answers {tier['accepted']:.1%}, of those right {right}")

@@ -75,6 +75,20 @@ def test_a_replay_says_of_a_chosen_policy_what_optimise_said(folder: Path) -> No
         assert again["escalated"] == pytest.approx(found[split]["escalated"])
 
 
+def test_a_replay_says_how_many_tickets_the_human_has_no_time_for(folder: Path) -> None:
+    Path("P.json").write_text(HAND_MADE.to_json())
+    replay = ("replay", "--policy", "P.json", "--outcomes", "test.jsonl")
+    human = ("--human", "0.05", "--capacity")
+    escalated = call_json(*replay)["escalated"]
+    assert call_json(*replay)["beyond_capacity"] is None
+    assert call_json(*replay, *human, "1")["beyond_capacity"] == 0
+    assert "more than the human takes" not in call(*replay, *human, "1").stdout
+    found = call_json(*replay, *human, "0.01")
+    assert found["beyond_capacity"] == pytest.approx(escalated - 0.01)
+    assert found["beyond_capacity"] > 0
+    assert "more than the human takes" in call(*replay, *human, "0.01").stdout
+
+
 def test_a_model_that_the_log_does_not_hold_is_named(folder: Path) -> None:
     write_policy("P.json", Tier("huge", "llm", 0.5))
     message = call("replay", "--policy", "P.json", "--outcomes", "test.jsonl", status=2).stderr
