@@ -104,9 +104,8 @@ class Study:
     def wordings(self, texts: NDArray[np.intp] | None = None) -> Wordings:
         """Return what can be told of the texts, by default all, from their plain vectors."""
         known = np.arange(len(self.rows.parts)) if texts is None else texts
-        counts = np.bincount(self.rows.text, minlength=len(self.rows.parts))[known]
-        plain, beliefs = self.rows.plain.take(known), self.beliefs.take(known)
-        return fit_wordings(self.topics, plain, beliefs, counts.astype(np.float64), self.seed)
+        plain = self.rows.plain.take(known)
+        return fit_wordings(self.topics, plain, self.beliefs.take(known), self.seed)
 
     def by_topic(self, pooled: Array, texts: NDArray[np.intp]) -> ByTopic:
         """Return what can be told of these texts from the layers' states, (texts, wide)."""

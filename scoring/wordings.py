@@ -32,7 +32,7 @@ TO_THE_POINT = 4.0
 """How much more a sentence counts for what an answer is about, the more it is like the question."""
 
 AXES = 24
-MATCH_STIFFNESS = 50.0
+MATCH_STIFFNESS = 20.0
 """How strongly the products' weights are drawn to zero: there are nearly as many as texts."""
 FREE_STIFFNESS = 0.01
 """The same for the cosine's weight and for the log odds that hold whatever the texts."""
@@ -142,13 +142,8 @@ def find_topics(plain: PlainVectors, seed: int) -> Array:
     return partitions(joined, TOPICS, np.random.default_rng(seed))
 
 
-def fit_wordings(
-    topics: Array, plain: PlainVectors, beliefs: Beliefs, counts: Scores, seed: int
-) -> Wordings:
-    """Return what best tells what is believed of these texts, over their topics.
-
-    `counts` (texts,) is in how many examples each occurs.
-    """
+def fit_wordings(topics: Array, plain: PlainVectors, beliefs: Beliefs, seed: int) -> Wordings:
+    """Return what best tells what is believed of these texts, over their topics."""
     random = np.random.default_rng(seed)
     order = random.permutation(len(plain.question))
     sentences = np.bincount(plain.owner)[order].cumsum()
@@ -166,7 +161,7 @@ def fit_wordings(
         evidence=by_text[remembered.owner].astype(np.float32),
         leaning=np.array([leaning], dtype=np.float32),
         axes=axes,
-        match=_match(products(plain.question, plain.answer, axes), beliefs, counts),
+        match=_match(products(plain.question, plain.answer, axes), beliefs),
     )
 
 
@@ -200,13 +195,13 @@ def _starts(owner: NDArray[np.intp]) -> NDArray[np.intp]:
     return starts
 
 
-def _match(crossed: Array, beliefs: Beliefs, counts: Scores) -> Array:
+def _match(crossed: Array, beliefs: Beliefs) -> Array:
     """Return the weights of products (n, columns) that best tell what is about its question.
 
-    The least log loss over the examples plus the stiffness times the weights' squares.
+    The least log loss over the texts, each counting once however often it was rated, plus the
+    stiffness times the weights' squares.
     """
     columns, targets = torch.from_numpy(crossed), torch.from_numpy(beliefs.about).float()
-    weights = torch.from_numpy(counts).float()
     match = torch.zeros(crossed.shape[1], requires_grad=True)
     stiffness = torch.full_like(match, MATCH_STIFFNESS, requires_grad=False)
     stiffness[-2:] = FREE_STIFFNESS
@@ -215,7 +210,7 @@ def _match(crossed: Array, beliefs: Beliefs, counts: Scores) -> Array:
     def loss() -> Tensor:
         optimiser.zero_grad()
         told = functional.binary_cross_entropy_with_logits(
-            columns @ match, targets, weights, reduction="sum"
+            columns @ match, targets, reduction="sum"
         )
         total = told + (stiffness * match**2).sum()
         total.backward()  # type: ignore[no-untyped-call]

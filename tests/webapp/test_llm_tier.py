@@ -73,6 +73,8 @@ def with_model(var: Path, demo_var: Path, upstream: Loopback) -> dict[str, str]:
     (var / "prices.toml").write_text(PRICES)
     return {
         "FRUGALDESK_ADAPTERS": str(demo_var / "adapters"),
+        # So surely no macro answers what no macro is about.
+        "FRUGALDESK_THRESHOLD": "0.9",
         "FRUGALDESK_LLM_BASE_URL": f"{upstream.url}/v1",
         "FRUGALDESK_LLM_MODEL": "loopback-model",
         "FRUGALDESK_PRICES": str(var / "prices.toml"),
