@@ -24,6 +24,9 @@ CALIBRATION = "calibration.json"
 MANIFEST = "manifest.json"
 FILES = (WEIGHTS, CONFIG, HEAD, FEATURES, CALIBRATION)
 
+FORMAT = 2
+"""Rises whenever adapters stored before can no longer be read."""
+
 CHAMPIONS = "champions.json"
 
 _LONGEST_NAME = 150

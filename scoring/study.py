@@ -92,20 +92,16 @@ class Study:
         fold = (order % CUSTOMER_FOLDS)[self.rows.customer]
         out = np.zeros(len(fold))
         for number in range(min(CUSTOMER_FOLDS, people) if people > 1 else 0):
-            rules, mine = (
-                self.rules(np.flatnonzero(fold != number), RULES, self.seed),
-                fold == number,
-            )
-            out[mine] = rules.entitled(
-                self.rows.people[mine], self.places.take(self.rows.text[mine])
-            )
+            mine = np.flatnonzero(fold == number)
+            rules = self.rules(np.flatnonzero(fold != number), RULES, self.seed)
+            places = self.places.take(self.rows.text[mine])
+            out[mine] = rules.entitled(self.rows.people[mine], places)
         return out
 
-    def wordings(self, texts: NDArray[np.intp] | None = None) -> Wordings:
-        """Return what can be told of the texts, by default all, from their plain vectors."""
-        known = np.arange(len(self.rows.parts)) if texts is None else texts
-        plain = self.rows.plain.take(known)
-        return fit_wordings(self.topics, plain, self.beliefs.take(known), self.seed)
+    def wordings(self, texts: NDArray[np.intp]) -> Wordings:
+        """Return what can be told of these texts from their plain vectors."""
+        plain = self.rows.plain.take(texts)
+        return fit_wordings(self.topics, plain, self.beliefs.take(texts), self.seed)
 
     def by_topic(self, pooled: Array, texts: NDArray[np.intp]) -> ByTopic:
         """Return what can be told of these texts from the layers' states, (texts, wide)."""

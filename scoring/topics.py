@@ -15,7 +15,6 @@ Array = NDArray[np.float32]
 
 _ROUNDS = 25
 
-
 BETWEEN = 0.07
 """A text lies between two topics where its squared distances to them differ by less than this."""
 

@@ -78,7 +78,8 @@ def train(
     """Train, store and make champion the shared adapter and each segment's, or one segment's alone.
 
     The shared adapter comes first and the others start from it; with `segment` only that one is
-    trained, from the shared champion. The same examples and seed give the same weights.
+    trained, from the shared champion. The same examples, seed and number of threads give the same
+    weights.
     Raises `BadExamples` for an empty set, one class only, or a named segment with too few examples.
     """
     check_examples(examples, segment)
@@ -114,9 +115,11 @@ def train_candidate(
 ) -> TrainedAdapter:
     """Train and store one adapter that goes live nowhere: the segment's, or the shared one.
 
-    A segment's starts from the version `shared`, the shared one from the stored start. `progress`
-    is told each stage and step, and what it raises ends the training with nothing stored. Raises
-    `BadExamples` as `train` does, `BadAdapter` where `shared` cannot be read.
+    A segment's starts from the version `shared`, the shared one from the stored start. One core
+    computes it, so that the version is the same wherever it is trained, and the others go on
+    serving. `progress` is told each stage and step, and what it raises ends the training with
+    nothing stored. Raises `BadExamples` as `train` does, `BadAdapter` where `shared` cannot be
+    read.
     """
     alone = None if segment == SHARED else segment
     check_examples(examples, alone)
@@ -124,8 +127,20 @@ def train_candidate(
         raise BadAdapter(f"no shared adapter that one for {segment!r} could start from")
     start = shared if alone else None
     run = Run(encoder, registry, seed, created, start, AGAINST_SHARED)
-    (trained,) = run.adapters(examples, [segment], progress)
+    with _one_thread():
+        (trained,) = run.adapters(examples, [segment], progress)
     return trained
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on one core only: how sums are shared out shows in their last digits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager
@@ -232,17 +247,14 @@ class Run:
         words = words_of(customers)
         vectors = (each.vector for each in self.encoder.read(words, remembered=False))
         lines = dict(zip(words, vectors, strict=True))
+        learner = self._start(shared)
         if shared is None:
             space = CustomerSpace.fit(customers, lines, self.encoder.dim, self.seed)
             rows = Rows.prepare(examples, self.encoder, space, lines)
-            topics = find_topics(rows.plain, self.seed)
+            topics, read = find_topics(rows.plain, self.seed), learner.read(rows.parts)
         else:
             space, topics = shared.space, shared.head.reader.wordings.topics
             rows = Rows.prepare(examples, self.encoder, space, lines)
-        learner = self._start(shared)
-        if shared is None:
-            read = learner.read(rows.parts)
-        else:
             read = shared.head.read(Texts(learner.all_pooled(rows.parts), rows.plain))
         return Study.of(rows, space, topics, read, self.seed)
 

@@ -56,6 +56,14 @@ class Trees:
     children: NDArray[np.uint8]
     values: NDArray[np.float32]
 
+    def __post_init__(self) -> None:
+        """Raise ValueError where a row would not come to a leaf."""
+        node = np.arange(self.columns.shape[1])[:, None]
+        inner = (self.columns != LEAF)[:, :, None]
+        led = np.where(inner, self.children > node, self.children == node)
+        if not led.all() or self.children.max(initial=0) > len(node) - 1:
+            raise ValueError("trees: a node leads back, or to none")
+
     def __len__(self) -> int:
         return len(self.columns)
 
@@ -151,7 +159,7 @@ def _of_nodes(grown: list[dict[str, Any]]) -> Trees:
     """Return trees from XGBoost's own lists of nodes, whose first column is the false one."""
     nodes = max((len(tree["left_children"]) for tree in grown), default=1)
     columns = np.full((len(grown), nodes), LEAF, dtype=np.int32)
-    children = np.zeros((len(grown), nodes, 2), dtype=np.uint8)
+    children = np.tile(np.arange(nodes, dtype=np.uint8)[:, None], (len(grown), 1, 2))
     values = np.zeros((len(grown), nodes), dtype=np.float32)
     for number, tree in enumerate(grown):
         left, right = np.array(tree["left_children"]), np.array(tree["right_children"])

@@ -1,6 +1,5 @@
 """The HTTP interface helpdesks call: suggestions, customers, feedback."""
 
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -269,7 +268,7 @@ def get_live_policy() -> Any:
     with database().read() as session:
         row = policies.live_row(session, g.caller.tenant_id).policy
         found = drift(session, g.caller.tenant_id, row)
-        return policies.as_json(row, live=row.version) | {"drift": found and asdict(found)}
+        return policies.as_json(row, live=row.version) | {"drift": found}
 
 
 @blueprint.get("/reviews")

@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from webapp.drift import Drift
+
 
 class TierShown(BaseModel):
     """One model of a chain, and the chance of being right from which its answer is accepted.
@@ -47,24 +49,10 @@ class PolicyShown(BaseModel):
     made_from: dict[str, Any] | None
 
 
-class DriftShown(BaseModel):
-    """What feedback says of a certified policy; see `webapp.drift.Drift`."""
-
-    max_error: float
-    confidence: float
-    judged: int
-    wrong: int
-    lower: float
-    upper: float
-    audited: int
-    corrected: float | None
-    alarm: bool
-
-
 class LivePolicyShown(PolicyShown):
     """The live policy; `drift` is null where nothing was certified of it."""
 
-    drift: DriftShown | None
+    drift: Drift | None
 
 
 class PoliciesPage(BaseModel):

@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import load_file
 
 from scoring.encoder import Encoder
 from scoring.errors import BadAdapter
-from scoring.registry import FILES, MANIFEST, Manifest, Registry
+from scoring.registry import FILES, FORMAT, HEAD, MANIFEST, Manifest, Registry
 from scoring.scorer import Scorer
 from tests.returns import Trained
 
@@ -27,6 +28,29 @@ MANIFEST_OF_NOTHING = Manifest(
     files={},
 )
 CONTENT = {name: name.encode() for name in FILES}
+
+
+HELD_BY_FORMAT_2 = {
+    "by_topic": {"centre": 1, "leaning": 1, "weights": 2},
+    "fusion": {"about": 1, "by_topic": 2, "weights": 1},
+    "history": {"kinds": 3},
+    "own": {"children": 3, "columns": 2, "values": 2},
+    "reading": 2,
+    "reading_bias": 1,
+    "reads_passages": 1,
+    "sides": 2,
+    "trees": {"children": 3, "columns": 2, "values": 2},
+    "wordings": {
+        "axes": 2,
+        "evidence": 1,
+        "leaning": 1,
+        "match": 1,
+        "said": 2,
+        "said_on": 2,
+        "topics": 3,
+    },
+}
+"""The arrays of a head, each with its number of dimensions."""
 
 
 @pytest.fixture
@@ -170,3 +194,15 @@ def test_what_a_killed_writer_left_is_tidied_once_it_is_old(registry: Registry) 
     assert left.exists()
     registry.tidy(before=began + timedelta(seconds=1))
     assert [path.name for path in registry.root.iterdir()] == [registry.folder(version).name]
+
+
+def test_the_format_rises_with_what_an_adapter_holds(trained: Trained) -> None:
+    folder = trained.registry.folder(trained.champions["gold"])
+    held: dict[str, object] = {}
+    for name, array in load_file(folder / HEAD).items():
+        part, _, each = name.partition(".")
+        if each:
+            held.setdefault(part, {})[each] = array.ndim  # type: ignore[index]
+        else:
+            held[part] = array.ndim
+    assert (FORMAT, held) == (2, HELD_BY_FORMAT_2)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scoring.topics import Places
-from scoring.trees import Bits, Growth, Trees, grow, no_trees
+from scoring.trees import LEAF, Bits, Growth, Trees, grow, no_trees
 
 RANDOM = np.random.default_rng(0)
 
@@ -61,6 +61,16 @@ def test_more_trees_start_where_the_others_ended() -> None:
 def test_no_columns_at_all_still_give_trees() -> None:
     trees = grown(np.zeros((50, 0), dtype=bool), np.ones(50), np.arange(50) < 40, count=4)
     assert (trees.margins(np.zeros((3, 0), dtype=bool)) > 0).all()
+
+
+@pytest.mark.parametrize("to", [0, 1, 200])
+def test_a_node_that_leads_nowhere_is_refused(to: int) -> None:
+    bits, entitled = rows(50)
+    trees = grown(bits, np.ones(50), entitled, count=2)
+    tree, node = np.argwhere(trees.columns != LEAF)[1]
+    trees.children[tree, node] = to
+    with pytest.raises(ValueError, match="leads"):
+        Trees(trees.columns, trees.children, trees.values)
 
 
 def test_a_text_between_two_topics_is_judged_by_both() -> None:

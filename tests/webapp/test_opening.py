@@ -224,6 +224,19 @@ def test_the_demo_makes_live_what_it_trained_last(
     assert (settings.adapters / "demo.sha256").exists()
 
 
+def test_the_demo_trains_again_what_another_release_stored(
+    demo: tuple[Settings, Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, _ = demo
+    trained: list[object] = []
+    monkeypatch.setattr("scoring.training.train", lambda *_, **how: trained.append(how))
+    prepare(settings)
+    assert not trained
+    monkeypatch.setattr("webapp.demo.starting.FORMAT", -1)
+    prepare(settings)
+    assert len(trained) == 1
+
+
 def test_the_demo_stores_what_it_trained_on_once_and_whom_it_learnt_from(
     demo: tuple[Settings, Database],
 ) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from scoring.examples import Example, read_examples
-from scoring.registry import Registry
+from scoring.registry import FORMAT, Registry
 from webapp import adapters, models, schema, training_rows
 from webapp.db import Database
 from webapp.demo import seeding
@@ -43,8 +43,9 @@ def prepare(settings: Settings) -> None:
 
 
 def _fingerprint(examples: Path, settings: Settings) -> str:
-    """Return what the adapters depend on: the examples and the base."""
-    return hashlib.sha256(examples.read_bytes() + (settings.scorer_base or "").encode()).hexdigest()
+    """Return what the adapters depend on: the examples, the base, and how adapters are stored."""
+    beside = f"{settings.scorer_base or ''} {FORMAT}"
+    return hashlib.sha256(examples.read_bytes() + beside.encode()).hexdigest()
 
 
 def _text(path: Path) -> str:
