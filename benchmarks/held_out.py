@@ -103,11 +103,13 @@ def over_splits(better: Sequence[Measured], worse: Sequence[Measured]) -> Over:
 
     Held-out rows of different splits are largely the same, whose own chance it leaves out.
     """
-    found = np.array(
-        [one.average - other.average for one, other in zip(better, worse, strict=True)]
-    )
-    around = T_95[len(found)] * float(found.std(ddof=1)) / np.sqrt(len(found))
-    value = float(found.mean())
+    return averaged([one.average - other.average for one, other in zip(better, worse, strict=True)])
+
+
+def averaged(found: Sequence[float]) -> Over:
+    """Return the average of one figure a split, with Student's interval."""
+    around = float(T_95[len(found)] * np.std(found, ddof=1) / np.sqrt(len(found)))
+    value = float(np.mean(found))
     return Over(value, value - around, value + around)
 
 

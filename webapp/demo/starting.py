@@ -53,7 +53,7 @@ def _text(path: Path) -> str:
 
 
 def _train(examples: Path, settings: Settings) -> None:
-    click.echo("Training the demo's adapters, once (about a minute on two cores).")
+    click.echo("Training the demo's adapters, once (about two minutes on two cores).")
     from scoring.encoder import load_encoder
     from scoring.training import train
 
