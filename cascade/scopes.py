@@ -105,19 +105,6 @@ def place(
     return Placed("public", "names nothing personal and holds for every segment")
 
 
-def scope_of(
-    told: Told,
-    customer: Customer,
-    *,
-    others: Sequence[Customer],
-    holds_for: HoldsFor,
-    threshold_for: Callable[[str | None], float],
-) -> Scope:
-    """The scope alone of what `place` says."""
-    placed = place(told, customer, others=others, holds_for=holds_for, threshold_for=threshold_for)
-    return placed.scope
-
-
 def personal_in(told: Told, customer: Customer) -> str | None:
     """What kind of personal data is in the answer or its question, or None.
 

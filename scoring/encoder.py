@@ -53,8 +53,8 @@ PADDING = 1.1
 """Beyond a small batch the longest row is at most so many times as long as the shortest."""
 
 FEW_TEXTS = 4
-"""So few texts that are embedded together are questions, which are scored next: their states are
-remembered too. Many would push out all others."""
+"""So few texts that are embedded together are questions, which are scored next, or a customer's
+history: their states are remembered too. Many would push out all others."""
 
 VECTORS_REMEMBERED = 20_000
 READINGS_REMEMBERED = 1_000
@@ -129,16 +129,20 @@ class Encoder:
         known |= new
         return [known[text] for text in cut]
 
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return one unit vector per text, (n, dim): the mean over its tokens, no adapter."""
+    def embed(self, texts: Sequence[str], *, remembered: bool = True) -> NDArray[np.float32]:
+        """Return one unit vector per text, (n, dim): the mean over its tokens, no adapter.
+
+        What was embedded lately is not read again; `remembered` says the same as in `read`.
+        """
         if not texts:
             return np.zeros((0, self.dim), dtype=np.float32)
         cut = [_looked_at(text) for text in texts]
-        known = self._vectors.known(cut)
+        known = self._vectors.known(cut) if remembered else {}
         new = self._read([text for text in dict.fromkeys(cut) if text not in known])
         vectors = {text: reading.vector for text, reading in new.items()}
-        self._vectors.remember(vectors)
-        if len(new) <= FEW_TEXTS:
+        if remembered:
+            self._vectors.remember(vectors)
+        if remembered and len(new) <= FEW_TEXTS:
             self._readings.remember(new)
         known |= vectors
         return np.stack([known[text] for text in cut])

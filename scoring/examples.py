@@ -2,12 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from scoring.customer import Customer, is_finite
 from scoring.errors import BadCustomer, BadExamples
@@ -131,6 +134,12 @@ def as_row(example: Example) -> dict[str, Any]:
     if example.at is not None:
         row["at"] = example.at.isoformat()
     return row
+
+
+def numbered(names: Sequence[str]) -> NDArray[np.intp]:
+    """Return each name's place among the distinct ones, sorted, (n,); they may be of any length."""
+    place = {name: number for number, name in enumerate(sorted(set(names)))}
+    return np.array([place[name] for name in names], dtype=np.intp)
 
 
 def digest(examples: Iterable[Example]) -> str:

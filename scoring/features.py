@@ -151,7 +151,7 @@ class CustomerSpace:
             {"kind": type(column).__name__, **asdict(column)} for column in self.profile.columns
         ]
         history = {"ages": self.history.ages, "today": self.history.today}
-        return json.dumps({"columns": profile, "history": history}, ensure_ascii=False, indent=1)
+        return json.dumps({"columns": profile, "history": history}, indent=1)
 
     @classmethod
     def from_json(cls, text: str, kinds: Array) -> "CustomerSpace":

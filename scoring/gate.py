@@ -27,6 +27,8 @@ FEWEST_ROWS = 8
 CALIBRATED_ROWS = 100
 """From so many rows on the calibration decides too."""
 MOST_ECE_MORE = 0.05
+ROUNDING = 1e-9
+"""Weights are no whole numbers: equal shares may differ by so much."""
 LOOSE_RISE = 0.02
 LOOSE_LOG_LOSS = 0.02
 LOOSE_AUC = 0.01
@@ -156,7 +158,7 @@ def _losses(found: Compared, *, strict: bool) -> list[str]:
     """Return in words what is worse in this part than it may be."""
     where, losses = f"{found.name} of {found.segment}", []
     before, after = found.wrong_champion or 0.0, found.wrong_candidate or 0.0
-    if after > before + (0 if strict else LOOSE_RISE):
+    if after > before + (ROUNDING if strict else LOOSE_RISE):
         losses.append(
             f"{where}: of {found.wrong_rows} known-wrong answers it would accept {after:.1%}, "
             f"the champion {before:.1%}"

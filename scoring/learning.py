@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from scoring.beliefs import Beliefs, Scores
 from scoring.encoder import TOKENS_PER_BATCH, Encoder, by_length
-from scoring.examples import Example, digest
+from scoring.examples import Example, digest, numbered
 from scoring.features import CustomerSpace
 from scoring.layers import LINEARS, Lora, lora_names
 from scoring.network import (
@@ -111,9 +111,9 @@ class Rows:
         return cls(
             parts=parts,
             plain=PlainVectors.of(parts),
-            answer=np.unique([text[ANSWER] for text in texts], return_inverse=True)[1],
+            answer=numbered([text[ANSWER] for text in texts]),
             text=np.array([place[pair.texts] for pair in pairs]),
-            customer=np.unique([pair.customer.id for pair in pairs], return_inverse=True)[1],
+            customer=numbered([pair.customer.id for pair in pairs]),
             people=np.stack([space.encode(pair.customer, lines) for pair in pairs]),
             labels=np.array([float(example.label) for example in examples]),
             weights=np.array([example.weight for example in examples]),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from scoring.encoder import Encoder
-from scoring.examples import Example, Pair
+from scoring.examples import Example, Pair, numbered
 from scoring.learning import Learner
 from scoring.network import read_parts
 from scoring.start import start_for
@@ -87,7 +87,8 @@ def mine(tickets: Sequence[PastTicket], encoder: Encoder) -> Mined:
     """
     read = granting_reader(encoder)
     own = read([(ticket.question, ticket.reply) for ticket in tickets])
-    alike = _candidates(tickets, encoder.embed([ticket.question for ticket in tickets]), own)
+    questions = encoder.embed([ticket.question for ticket in tickets], remembered=False)
+    alike = _candidates(tickets, questions, own)
     found = _differing(tickets, alike, own, read)
     return Mined(tuple(_examples(tickets, found)), len({ticket.customer.id for ticket in tickets}))
 
@@ -114,7 +115,7 @@ def _candidates(tickets: Sequence[PastTicket], vectors: Vectors, own: Odds) -> d
 
     `vectors` are the questions', (n, dim); `own` are the replies' log odds of granting, (n,).
     """
-    customer = np.unique([ticket.customer.id for ticket in tickets], return_inverse=True)[1]
+    customer = numbered([ticket.customer.id for ticket in tickets])
     given = {(ticket.customer.id, ticket.question, ticket.reply) for ticket in tickets}
     marks = [_marks(ticket) for ticket in tickets]
     found: dict[int, list[int]] = {}

@@ -144,7 +144,7 @@ def learn_reading(encoder: Encoder, corpus: Corpus, *, seed: int) -> dict[str, T
         learner = Learner(encoder)
         texts, targets = _epoch(corpus, chance)
         chosen = chance.sample(range(len(texts)), READING_TEXTS)
-        parts = read_parts(encoder, [texts[index] for index in chosen])
+        parts = read_parts(encoder, [texts[index] for index in chosen], remembered=False)
         pooled, targets = torch.from_numpy(learner.all_pooled(parts)), targets[chosen]
         optimiser = torch.optim.AdamW(learner.reading.parameters(), lr=0.01, weight_decay=0.1)
         for _ in range(READING_STEPS):

@@ -84,14 +84,24 @@ class Registry:
     def add(self, manifest: Manifest, files: Mapping[str, bytes]) -> str:
         """Store an adapter and return its version; the folder appears whole or not at all.
 
-        The manifest's `files` are filled in here. Adding the same content again changes nothing.
+        The manifest's `files` are filled in here. Adding the same content again changes nothing,
+        but for a folder that was damaged, which is put right.
         """
         complete = _with_digests(manifest, files)
         folder = self.folder(complete.version)
+        if folder.exists() and self._damaged(complete):
+            shutil.rmtree(folder)
         if not folder.exists():
             self.root.mkdir(parents=True, exist_ok=True)
             _write_folder(folder, {**files, MANIFEST: complete.as_bytes()})
         return complete.version
+
+    def _damaged(self, manifest: Manifest) -> bool:
+        try:
+            self.check(manifest.version, manifest.base_digest)
+        except BadAdapter:
+            return True
+        return False
 
     def folder(self, version: str) -> Path:
         """Return where this version lies; raises `BadAdapter` for what is not a version."""
@@ -128,11 +138,6 @@ class Registry:
         return manifest, {
             name: _read_checked(folder / name, digest) for name, digest in manifest.files.items()
         }
-
-    def versions(self) -> list[str]:
-        """Return every version whose manifest can be read, sorted."""
-        found = [_read_bytes(path) for path in self.root.glob(f"*@*/{MANIFEST}")]
-        return sorted(Manifest.from_bytes(content).version for content in found)
 
     def champions(self) -> dict[str, str]:
         """Return the live version per segment as the file commands know it; empty at first."""

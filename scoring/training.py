@@ -97,6 +97,8 @@ def train(
         for adapter in run.adapters(examples, plan, bar):
             registry.set_champions({**registry.champions(), adapter.segment: adapter.version})
             trained.append(adapter)
+    if segment is None:  # a segment that had an adapter of its own may fall back by now
+        registry.set_champions({each.segment: each.version for each in trained})
     for name, count in falling_back(examples).items():
         log.info("segment %r falls back to the shared adapter: %d examples", name, count)
     return trained
@@ -115,11 +117,11 @@ def train_candidate(
 ) -> TrainedAdapter:
     """Train and store one adapter that goes live nowhere: the segment's, or the shared one.
 
-    A segment's starts from the version `shared`, the shared one from the stored start. One core
-    computes it, so that the version is the same wherever it is trained, and the others go on
-    serving. `progress` is told each stage and step, and what it raises ends the training with
-    nothing stored. Raises `BadExamples` as `train` does, `BadAdapter` where `shared` cannot be
-    read.
+    A segment's starts from the version `shared`, the shared one from the stored start. Torch
+    computes on one core, so that the version is the same in any process of a machine, and the
+    others go on serving. `progress` is told each stage and step, and what it raises ends the
+    training with nothing stored. Raises `BadExamples` as `train` does, `BadAdapter` where `shared`
+    cannot be read.
     """
     alone = None if segment == SHARED else segment
     check_examples(examples, alone)
@@ -134,7 +136,7 @@ def train_candidate(
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Compute on one core only: how sums are shared out shows in their last digits."""
+    """Let torch compute on one core: how sums are shared out shows in their last digits."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -260,9 +262,9 @@ class Run:
 
     def steps(self, study: Study, plan: Sequence[str]) -> int:
         """Return how many steps the layers will take for the adapters of this plan."""
-        folds = [len(study.fold) - np.sum(study.fold == each) for each in range(TEXT_FOLDS)]
+        others = [len(others) for _, others in _folds(study)]
         texts = [len(np.unique(study.rows.text[study.rows.of(name)])) for name in plan]
-        unseen = sum(schedule_of(plan[0]).steps_over(int(count)) for count in folds if count)
+        unseen = sum(schedule_of(plan[0]).steps_over(count) for count in others)
         planned = zip(plan, texts, strict=True)
         return unseen + sum(schedule_of(name).steps_over(count) for name, count in planned)
 
@@ -274,13 +276,11 @@ class Run:
         if shared is not None:
             fusion = shared.head.fusion
             return Unseen(fusion, fusion.raw(sources, study.places.take(text)))
-        fold, raw = study.fold[text], np.zeros(len(text))
-        for number in range(TEXT_FOLDS):
-            mine = np.flatnonzero(fold == number)
-            others = _or_all(np.flatnonzero(fold != number), mine)
-            if len(mine):
-                fusion = _fused(study, sources, others)
-                raw[mine] = fusion.raw(sources.take(mine), study.places.take(text[mine]))
+        raw = np.zeros(len(text))
+        for texts, others in _folds(study):
+            mine, rest = (np.flatnonzero(np.isin(text, each)) for each in (texts, others))
+            fusion = _fused(study, sources, rest)
+            raw[mine] = fusion.raw(sources.take(mine), study.places.take(text[mine]))
         return Unseen(_fused(study, sources, np.arange(len(raw))), raw)
 
     def _told_unseen(
@@ -288,11 +288,7 @@ class Run:
     ) -> Told:
         """Return what the sources say of each row where none had seen its answer."""
         rows, folds = study.rows, []
-        for number in range(TEXT_FOLDS):
-            mine = np.flatnonzero(study.fold == number)
-            others = _or_all(np.flatnonzero(study.fold != number), mine)
-            if not len(mine):
-                continue
+        for mine, others in _folds(study):
             learner = self._start(shared)
             fit_layers(learner, rows, others, study.beliefs, schedule, self.seed, bar)
             reader = self._reader(study, learner, others, shared)
@@ -369,13 +365,13 @@ class Run:
         Unseen ones count less, because what judged them had learnt from two thirds of the answers
         only and is less right than the adapter. No row's customer was seen by the rules.
         """
-        rows, places = study.rows, study.places.take(study.rows.text[chosen])
+        rows = study.rows
         texts, where = np.unique(rows.text[chosen], return_inverse=True)
-        pooled = learner.all_pooled([rows.parts[text] for text in texts])[where]
-        known = Texts(pooled, rows.plain.take(rows.text[chosen]))
-        read = head.layers_read(pooled)
-        seen = head.reader.told(read, known, places, study.entitled[chosen])
-        known_raw = head.fusion.raw(seen, places)
+        pooled = learner.all_pooled([rows.parts[text] for text in texts])
+        known, places = Texts(pooled, rows.plain.take(texts)), study.places.take(texts)
+        told = head.reader.told(head.layers_read(pooled), known, places, np.zeros(len(texts)))
+        seen = replace(told.take(where), rules=study.entitled[chosen])
+        known_raw = head.fusion.raw(seen, places.take(where))
         raw = np.concatenate([unseen.raw[chosen], known_raw, known_raw])
         return fit_platt(raw, np.tile(rows.labels[chosen], 3), prior=prior)
 
@@ -406,9 +402,15 @@ def _fused(study: Study, sources: Told, chosen: NDArray[np.intp]) -> Fusion:
     return fit_fusion(sources.take(chosen), places, rows.labels[chosen], rows.weights[chosen])
 
 
-def _or_all(others: NDArray[np.intp], mine: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return the others; where there are none, few texts are all there is."""
-    return others if len(others) else mine
+def _folds(study: Study) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Yield the texts of each fold, and those that it is judged from: all others.
+
+    Where there are none, few texts are all there is, and they are judged from themselves.
+    """
+    for number in range(TEXT_FOLDS):
+        mine, others = np.flatnonzero(study.fold == number), np.flatnonzero(study.fold != number)
+        if len(mine):
+            yield mine, others if len(others) else mine
 
 
 def _bar(*, progress: bool) -> "tqdm[None]":

@@ -28,6 +28,9 @@ ELSEWHERE = 0.1
 MOST_SAID = 4000
 """How many sentences of answers are remembered at most; of more, texts are drawn."""
 
+SENTENCES_AT_ONCE = 1024
+"""So many sentences are likened to all that are remembered at a time."""
+
 TO_THE_POINT = 4.0
 """How much more a sentence counts for what an answer is about, the more it is like the question."""
 
@@ -102,10 +105,14 @@ class Wordings:
 
     def granting(self, plain: PlainVectors, places: Places) -> Scores:
         """Return the log odds that the answer grants what was asked, (n,)."""
-        on = places.shares()[plain.owner]
-        alike = _alike(plain.sentences, on, self.said, self.said_on)
-        told = np.bincount(plain.owner, alike @ self.evidence, len(places)).astype(np.float64)
-        total: Scores = told + float(self.leaning[0])
+        on, told = places.shares(), np.zeros(len(plain.owner), dtype=np.float32)
+        for first in range(0, len(told), SENTENCES_AT_ONCE):
+            rows = slice(first, first + SENTENCES_AT_ONCE)
+            shares = on[plain.owner[rows]]
+            alike = _alike(plain.sentences[rows], shares, self.said, self.said_on)
+            told[rows] = alike @ self.evidence
+        summed = np.bincount(plain.owner, told, len(places)).astype(np.float64)
+        total: Scores = summed + float(self.leaning[0])
         return total
 
     def matching(self, plain: PlainVectors) -> Scores:

@@ -9,7 +9,7 @@ import pytest
 
 from scoring.customer import HISTORY_SHOWN, Customer
 from scoring.errors import BadCustomer, BadExamples, NoAdapter
-from scoring.examples import Example, as_row, read_examples, write_rows
+from scoring.examples import Example, as_row, numbered, read_examples, write_rows
 from scoring.segments import adapter_for
 
 ROW: dict[str, Any] = {
@@ -135,3 +135,8 @@ def test_the_segment_decides_the_adapter_and_the_shared_one_covers_the_rest() ->
     assert adapter_for(None, champions) == "shared@1"
     with pytest.raises(NoAdapter, match="'new'"):
         adapter_for("new", {"gold": "gold@1"})
+
+
+def test_names_are_numbered_in_order_whatever_their_length() -> None:
+    long = "z" * 1_000_000
+    assert numbered(["b", long, "a", "b", "a\0", *["c"] * 5]).tolist() == [2, 4, 0, 2, 1, *[3] * 5]

@@ -107,6 +107,13 @@ def test_json_gives_the_space_again() -> None:
     assert again(SPACE) == SPACE
 
 
+def test_half_a_character_in_a_value_is_stored_and_read_again() -> None:
+    space = FeatureSpace.fit(people(*({"tier": each} for each in ["\ud800", "gold"] * 5)))
+    whole = CustomerSpace(space, HistorySpace(NO_KINDS, (), None))
+    assert whole.as_json().encode()
+    assert again(space) == space
+
+
 def test_words_show_numbers_with_their_bins() -> None:
     shown = SPACE.describe(Customer("x", None, {"days": 4, "vip": True, "shoe_size": 44}))
     assert shown == "days: 4 (between 3.5 and 4.5); vip: yes"

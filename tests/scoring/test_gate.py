@@ -69,6 +69,19 @@ def test_a_tie_is_enough_with_more_data_only() -> None:
     assert "no more data" in refused.verdict
 
 
+def test_equal_shares_of_uneven_weights_are_equal() -> None:
+    weights = np.array([0.1, 0.2, 0.3, 0.4])
+    taken = np.array([False, False, True, False]), np.array([True, True, False, False])
+    made = replace(
+        part(rows=4),
+        labels=np.zeros(4),
+        weights=weights,
+        taken_champion=taken[0],
+        taken_candidate=taken[1],
+    )
+    assert not judge([made], more_data=True).parts[0].losses
+
+
 def test_a_loss_anywhere_outweighs_a_win_elsewhere() -> None:
     lost = part(name="regression set", champion=0.95, candidate=0.7, seed=1)
     verdict = judge([part(), lost], more_data=True)

@@ -12,7 +12,14 @@ from scoring.examples import Example, Pair, as_row, write_rows
 from scoring.registry import Registry
 from scoring.scorer import Scorer
 from scoring.study import TEXT_FOLDS
-from scoring.training import MIN_EXAMPLES, Run, falling_back, train, trained_segments
+from scoring.training import (
+    MIN_EXAMPLES,
+    Run,
+    falling_back,
+    train,
+    train_candidate,
+    trained_segments,
+)
 from tests.conftest import run_frugaldesk
 from tests.returns import CREATED, Trained, returns
 
@@ -81,6 +88,50 @@ def test_the_same_answer_is_never_on_both_sides_of_a_fold(encoder: Encoder, tmp_
     assert len(folds) == 6
     assert all(len(found) == 1 for found in folds.values())
     assert len(set.union(*folds.values())) == TEXT_FOLDS
+
+
+def test_a_segment_that_falls_back_by_now_is_no_champion_any_more(
+    encoder: Encoder, tmp_path: Path
+) -> None:
+    registry = Registry(tmp_path / "adapters")
+    registry.set_champions({"shared": "shared@" + "0" * 12, "gold": "gold@" + "0" * 12})
+    examples = returns(60, customers=12, seed=5)
+    (shared,) = train(examples, encoder=encoder, registry=registry, progress=False, created=CREATED)
+    assert registry.champions() == {"shared": shared.version}
+
+
+class Counted:
+    """Progress that counts its steps."""
+
+    total: float | None = None
+
+    def __init__(self) -> None:
+        self.taken = 0.0
+
+    def set_description(self, desc: str) -> None:
+        """Say nothing."""
+
+    def update(self, n: float) -> None:
+        """Count the steps."""
+        self.taken += n
+
+
+@pytest.mark.parametrize("answers", [1, 2, 3])
+def test_the_bar_ends_with_the_training(encoder: Encoder, tmp_path: Path, answers: int) -> None:
+    examples = returns(150, customers=20, seed=5)
+    chosen = sorted({each.pair.answer for each in examples})[:answers]
+    bar = Counted()
+    train_candidate(
+        [each for each in examples if each.pair.answer in chosen],
+        "shared",
+        shared=None,
+        encoder=encoder,
+        registry=Registry(tmp_path),
+        seed=0,
+        created=CREATED,
+        progress=bar,
+    )
+    assert bar.taken == bar.total
 
 
 def test_one_segment_is_trained_from_the_shared_champion(
