@@ -4,7 +4,7 @@ Quality: trains on some 3,000 examples of the demo shop and of an invented airli
 customers, questions and answers that are in neither's training part. Speed: full scores, from text
 to chance, against the forward pass alone of transformers with peft's `adapter_names`, in fp32; no
 text is asked twice, so that nothing comes from memory. Training: one segment's examples, against a
-plain loop over the same encoder until its AUC is within .01, or as long as that still rises.
+plain loop over the same encoder until its AUC is within .01 of ours, or far beyond our time.
 Ratios within one run, medians.
 """
 
@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -26,7 +25,7 @@ import torch
 from safetensors.torch import load, save
 
 from benchmarks import airline
-from benchmarks.plain_peft import Epoch, mixed_forward, train_plain
+from benchmarks.plain_peft import mixed_forward, train_plain
 from benchmarks.report import Bar, finish, less, machine, read_options
 from scoring.customer import Customer
 from scoring.encoder import Encoder, load_encoder
@@ -40,7 +39,9 @@ from webapp.demo.seeding import write_examples
 from webapp.demo.shop import build_shop
 
 ROWS, TOKENS, SEGMENTS, MOST_SEGMENTS, CALLERS = 32, 64, 16, 256, 32
-ONE_SEGMENT, MOST_EPOCHS = 2000, 8
+ONE_SEGMENT = 2000
+LONG_ENOUGH = 4
+"""A plain loop that takes so many times as long as ours, and is not there yet, is stopped."""
 REST = 0.1
 """Seconds before each timing, so that no thread of the one before still spins."""
 
@@ -139,7 +140,10 @@ def _scores(examples: Sequence[Example], encoder: Encoder, registry: Registry) -
 def training_speed(
     training: Sequence[Example], held_out: Sequence[Example], encoder: Encoder, registry: Registry
 ) -> Bar:
-    """Return how much longer a plain loop takes to come as near to our AUC as it ever does."""
+    """Return how much longer a plain loop takes to our AUC, less .01.
+
+    The bar of one that is stopped is what it took until then.
+    """
     own = [
         replace(each, pair=replace(each.pair, customer=replace(each.pair.customer, segment=None)))
         for each in training
@@ -150,16 +154,16 @@ def training_speed(
     labels = np.array([float(example.label) for example in held_out])
     ours = auc(labels, np.array([each.value for each in _scores(held_out, encoder, registry)]))
     print(f"one segment of {len(own)} examples: ours AUC {ours:.3f} in {seconds:.0f} s")
-    best = Epoch(0.0, 0.0)
-    for epoch in islice(train_plain(encoder, own, held_out, seed=0), MOST_EPOCHS):
+    plain = 0.0
+    for epoch in train_plain(encoder, own, held_out, seed=0):
         print(f"one segment, plain loop: AUC {epoch.auc:.3f} after {epoch.seconds:.0f} s")
-        if epoch.auc > best.auc + 0.01:
-            best = epoch
-        elif epoch.seconds > 2 * best.seconds:
+        plain = epoch.seconds
+        if epoch.auc >= (ours or 0.0) - 0.01:
             break
-        if best.auc >= (ours or 0.0) - 0.01:
+        if plain > LONG_ENOUGH * seconds:
+            print("one segment, plain loop: not there yet")
             break
-    return Bar("training_over_plain", best.seconds / seconds, 2.5)
+    return Bar("training_over_plain", plain / seconds, 2.5)
 
 
 class Speed:
