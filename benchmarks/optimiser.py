@@ -180,7 +180,7 @@ def on_logs(figures: Figures, asked: Asked) -> list[Bar]:
             "saving": savings(name, train, test),
             "fresh_saving": fresh_savings(name, splits),
         }
-        panels[f"{name}: US dollars spent a ticket"] = lines(given)
+        panels[f"{name}: US dollars spent on 1,000 tickets"] = lines(given)
     if asked.out:
         path = asked.out / "optimiser_quality"
         print(draw(path, panels, above="held-out quality", logarithmic=False))
@@ -303,10 +303,11 @@ def fresh_savings(name: str, splits: Splits) -> Figures:
 
 
 def lines(found: Mapping[str, Sequence[Measured]]) -> dict[str, Line]:
-    """Return held-out quality over what is really spent, a line for each search."""
+    """Return held-out quality over the dollars really spent on 1,000 tickets, a line a search."""
     drawn: dict[str, Line] = {}
     for name, (measured, *_) in found.items():
-        drawn[name] = (measured.cost.mean(1).tolist(), measured.quality.mean(1).tolist())
+        spent = 1000 * measured.cost.mean(1)
+        drawn[name] = (spent.tolist(), measured.quality.mean(1).tolist())
     return drawn
 
 

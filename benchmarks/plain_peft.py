@@ -93,12 +93,7 @@ class PlainScorer(nn.Module):
         self.classifier = nn.Linear(encoder.dim, 1)
 
     def passes(
-        self,
-        training: Sequence[Example],
-        *,
-        seed: int,
-        rate: float = RATE,
-        rows_per_step: int = ROWS_PER_STEP,
+        self, training: Sequence[Example], *, seed: int, rate: float = RATE
     ) -> Iterator[float]:
         """Learn from the examples; yield the seconds spent after every pass, without end."""
         chance = Random(seed)
@@ -112,8 +107,8 @@ class PlainScorer(nn.Module):
             started = time.perf_counter()
             self.train()
             order = chance.sample(range(len(rows)), len(rows))
-            for start in range(0, len(order), rows_per_step):
-                batch = order[start : start + rows_per_step]
+            for start in range(0, len(order), ROWS_PER_STEP):
+                batch = order[start : start + ROWS_PER_STEP]
                 read = self([rows[index] for index in batch])
                 loss = functional.binary_cross_entropy_with_logits(read, labels[batch])
                 optimiser.zero_grad()

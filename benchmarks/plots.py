@@ -26,9 +26,19 @@ def draw(
             axes.plot(along, values, marker=".", label=name)
         axes.set(xscale="log", xlabel=below, ylabel=above)
         axes.set_yscale("log" if logarithmic else "linear")
+        for axis in (axes.xaxis, axes.yaxis) if logarithmic else (axes.xaxis,):
+            _number(axis)
         if len(lines) > 1:
             axes.legend()
     path.parent.mkdir(parents=True, exist_ok=True)
     for ending in ("png", "svg"):
         figure.savefig(path.with_suffix(f".{ending}"), dpi=150)
     return f"{path}.png and .svg"
+
+
+def _number(axis: Any) -> None:
+    """Write plain numbers along a logarithmic axis: 1, 2 and 5 of each power of ten."""
+    ticker: Any = importlib.import_module("matplotlib.ticker")
+    axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(ticker.NullFormatter())
