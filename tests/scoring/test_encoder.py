@@ -136,3 +136,12 @@ def test_a_question_that_was_looked_up_is_not_read_again(encoder: Encoder) -> No
     finally:
         watch.remove()
     assert read == [1]
+
+
+def test_what_is_read_apart_depends_on_nothing_read_before(encoder: Encoder) -> None:
+    texts = [f"Does kettle {number} whistle{' loudly' * (number % 9)}?" for number in range(60)]
+    before = encoder.embed(texts, remembered=False)
+    encoder.embed(texts[::3])
+    assert np.array_equal(encoder.embed(texts, remembered=False), before)
+    read = encoder.read(texts, remembered=False)
+    assert np.array_equal(np.stack([each.vector for each in read]), before)
