@@ -17,14 +17,16 @@ from cascade.optimiser import optimise as search_frontier
 from cascade.policy import Policy
 from cascade.replay import Human, Outcomes, fill_scores, read_outcomes
 from scoring.customer import Customer
+from webapp import outputs
 from webapp.log_reports import (
     Report,
     advice_json,
     advice_text,
-    described,
+    draw_advice,
     draw_frontier,
     replay_text,
     replayed,
+    savings_place,
 )
 from webapp.policy_commands import policy_text
 from webapp.settings import scorer_base
@@ -134,7 +136,9 @@ def optimise(
     """
     if budget is not None and quality is not None:
         raise click.UsageError("give --budget or --quality, not both")
-    _check_places(plot, policy_file)
+    logs = [log.name for log in (train_log, test_log) if log is not None]
+    policies = [] if policy_file is None else [policy_file]
+    outputs.check_places([*policies, *_drawn(plot, beside=test_log is not None)], read=logs)
     human = _human(human_price, human_quality, capacity, tickets_a_day)
     search = Search(depth, bins, human, scorer_cost, retries, by_segment, seed)
     train = _read(train_log, adapters)
@@ -147,15 +151,16 @@ def optimise(
     chosen, problem = _chosen(frontier, train, budget, quality)
     report = Report(frontier, train, test, chosen, problem)
     click.echo(json.dumps(report.as_json(), indent=2) if as_json else report.as_text())
+    if policy_file is not None and problem is None:
+        _write_policy(policy_file, chosen, report, _choice(train, budget, quality))
+        if not as_json:
+            click.echo(f"{policy_file}: policy {chosen.policy.version}")
+    # Pictures come last, so that nothing is lost with one that cannot be written.
     if plot is not None:
         draw_frontier(plot, frontier, train, test)
     if problem is not None:
         click.echo(f"frugaldesk: {problem}", err=True)
         sys.exit(INFEASIBLE)
-    if policy_file is not None:
-        _write_policy(policy_file, chosen, report, _choice(train, budget, quality))
-        if not as_json:
-            click.echo(f"{policy_file}: policy {chosen.policy.version}")
 
 
 @click.command()
@@ -207,6 +212,8 @@ def certify(
     outcomes = _read(log, adapters)
     for examples in seen:
         _check_customers(outcomes, examples)
+    if save:
+        outputs.check_places(policy_files)
     policies = []
     for path in policy_files:
         policy, origin = _read_policy(path)
@@ -286,18 +293,13 @@ def advise(
     as_json: bool,
 ) -> None:
     """Measure what each model adds to the frontier, and where one more stops paying."""
-    _check_places(plot)
+    outputs.check_places(_drawn(plot), read=[log.name])
     outcomes = _read(log, adapters)
     search = Search(depth=depth, scorer_cost=scorer_cost, retries=retries, seed=seed)
     advice = measure_models(outcomes, search, prices=prices)
-    if plot is not None:
-        from cascade import plots
-
-        title = "What one more model adds"
-        plots.diminishing_returns(
-            plots.Picture(plot, title, described(outcomes, "5 folds")), advice
-        )
     click.echo(json.dumps(advice_json(advice), indent=2) if as_json else advice_text(advice))
+    if plot is not None:
+        draw_advice(plot, advice, outcomes)
 
 
 COMMANDS = (optimise, certify, replay, advise)
@@ -318,14 +320,14 @@ def _chosen(
     return frontier.for_quality(min(as_good, frontier.corners[-1].expected.quality)), None
 
 
-def _check_places(plot: Path | None, policy_file: Path | None = None) -> None:
-    """Raise `BadOutcomes` for a place nothing can be written to, before anything is searched."""
+def _drawn(plot: Path | None, *, beside: bool = False) -> list[Path]:
+    """Return the pictures that a command draws; raises `BadOutcomes` for one it cannot draw."""
     from cascade import plots
 
-    if plot is not None:
-        plots.check_path(plot)
-    if policy_file is not None and not policy_file.parent.is_dir():
-        raise BadOutcomes(f"{policy_file.parent} is no folder; make it, or choose another --policy")
+    if plot is None:
+        return []
+    plots.check_path(plot)
+    return [plot, savings_place(plot)] if beside else [plot]
 
 
 def _choice(train: Outcomes, budget: float | None, quality: float | None) -> dict[str, Any]:
@@ -339,7 +341,7 @@ def _write_policy(path: Path, chosen: Point, report: Report, choice: Mapping[str
     """Write the policy as the service loads it, with what it was made from."""
     origin = certificates.made_from(report.train) | {"choice": choice} | report.estimates(chosen)
     whole = json.loads(chosen.policy.to_json()) | {"made_from": origin}
-    _write(path, whole)
+    outputs.write_json(path, whole)
 
 
 def _save_certificate(path: Path, certificate: certificates.Certificate, tiers: str) -> None:
@@ -353,14 +355,7 @@ def _save_certificate(path: Path, certificate: certificates.Certificate, tiers: 
         )
     told = {name: getattr(certificate, name) for name in ("max_error", "confidence", "log")}
     origin["certificate"] = told | {"rows": certificate.parts[0].rows, "tiers": tiers}
-    _write(path, whole)
-
-
-def _write(path: Path, whole: Mapping[str, Any]) -> None:
-    """Write JSON; the file appears whole or not at all."""
-    unfinished = path.with_name(path.name + ".partial")
-    unfinished.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
-    unfinished.replace(path)
+    outputs.write_json(path, whole)
 
 
 def _read_policy(path: Path) -> tuple[Policy, Mapping[str, object] | None]:
