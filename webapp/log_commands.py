@@ -82,7 +82,7 @@ def costs(command: F) -> F:
     """Add the options that say what counts as cost, and what a human costs."""
     options = [
         click.option("--human", "human_price", type=float, help="USD a ticket for a human."),
-        click.option("--human-quality", default=1.0, show_default=True, help="Share right."),
+        click.option("--human-quality", type=float, show_default="1.0", help="Share right."),
         click.option(
             "--capacity",
             type=float,
@@ -116,7 +116,7 @@ def optimise(
     depth: int,
     bins: int,
     human_price: float | None,
-    human_quality: float,
+    human_quality: float | None,
     capacity: float | None,
     tickets_a_day: float | None,
     scorer_cost: float,
@@ -184,6 +184,7 @@ def optimise(
 )
 @click.option(
     "--tried",
+    type=click.IntRange(1, 10**9),
     default=1,
     show_default=True,
     help="How many policies have been tried on this log, this one included.",
@@ -209,6 +210,7 @@ def certify(
     """
     if tried != 1 and len(policy_files) > 1:
         raise click.UsageError("--tried is for one policy; several are corrected for by themselves")
+    human = _human(human_price, None, None, None)
     outcomes = _read(log, adapters)
     for examples in seen:
         _check_customers(outcomes, examples)
@@ -226,7 +228,6 @@ def certify(
                 policies[0], outcomes, max_error=max_error, confidence=confidence, tried=tried
             )
         else:
-            human = None if human_price is None else Human(human_price)
             certificate = certificates.cheapest(
                 policies, outcomes, max_error=max_error, confidence=confidence, human=human
             ).certificate
@@ -253,7 +254,7 @@ def replay(
     log: TextIO,
     adapters: Path | None,
     human_price: float | None,
-    human_quality: float,
+    human_quality: float | None,
     capacity: float | None,
     tickets_a_day: float | None,
     scorer_cost: float,
@@ -398,17 +399,26 @@ def _check_customers(outcomes: Outcomes, examples: TextIO) -> None:
 
 
 def _human(
-    price: float | None, quality: float, capacity: float | None, tickets_a_day: float | None
+    price: float | None, quality: float | None, capacity: float | None, tickets_a_day: float | None
 ) -> Human | None:
     """Return who takes what no tier accepts; capacity in tickets a day becomes a share."""
     if price is None:
-        if capacity is not None or tickets_a_day is not None:
-            raise click.UsageError("--capacity and --tickets-a-day need --human, a human's price")
+        if (quality, capacity, tickets_a_day) != (None, None, None):
+            raise click.UsageError(
+                "--human-quality, --capacity and --tickets-a-day need --human, a human's price"
+            )
         return None
+    return Human(price, 1.0 if quality is None else quality, _share(capacity, tickets_a_day))
+
+
+def _share(capacity: float | None, tickets_a_day: float | None) -> float:
+    """Return which share of all tickets a human takes at most."""
     if tickets_a_day is None:
-        return Human(price, quality, 1.0 if capacity is None else capacity)
+        return 1.0 if capacity is None else capacity
     if capacity is None:
         raise click.UsageError("--tickets-a-day needs --capacity, how many of them a human takes")
     if not 0 < tickets_a_day < float("inf"):
         raise BadOutcomes(f"{tickets_a_day:g} tickets a day; expected more than 0")
-    return Human(price, quality, min(1.0, capacity / tickets_a_day))
+    if not 0 <= capacity < float("inf"):
+        raise BadOutcomes(f"a capacity of {capacity:g} tickets a day; expected 0 or more")
+    return min(1.0, capacity / tickets_a_day)

@@ -288,9 +288,14 @@ def advice_text(advice: Advice) -> str:
     lines.append("one more at a time, the most helpful first:")
     for number, step in enumerate(advice.steps, start=1):
         lines.append(f"  {number}: {step.worth}, gains {step.gain}  {step.model}")
+    return "\n".join([*lines, _enough(advice)])
+
+
+def _enough(advice: Advice) -> str:
+    if not advice.enough:
+        return "none adds more than its noise"
     names = ", ".join(step.model for step in advice.steps[: advice.enough])
-    lines.append(f"{advice.enough} are enough: {names}")
-    return "\n".join(lines)
+    return f"{advice.enough} {'is' if advice.enough == 1 else 'are'} enough: {names}"
 
 
 def draw_frontier(path: Path, frontier: Frontier, train: Outcomes, test: Outcomes | None) -> None:
