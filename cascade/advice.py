@@ -42,7 +42,7 @@ class Without:
     @property
     def pays(self) -> bool:
         """Whether more is lost than noise explains."""
-        return self.loss.low > 0
+        return self.loss.is_gain
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Advice:
     @property
     def enough(self) -> int:
         """How many models there are before the first that adds less than its noise."""
-        paying = [step.gain.low > 0 for step in self.steps]
+        paying = [step.gain.is_gain for step in self.steps]
         return paying.index(False) if False in paying else len(paying)
 
 
@@ -100,7 +100,7 @@ def _without(
     outcomes: Outcomes, search: Search, model: int, lost: Numbers, prices: bool
 ) -> Without:
     loss = _mean(lost)
-    pays_at = 1.0 if loss.low > 0 else None
+    pays_at = 1.0 if loss.is_gain else None
     if pays_at is None and prices:
         pays_at = _pays_at(outcomes, search, model)
     return Without(outcomes.models[model], loss, pays_at)
@@ -115,7 +115,7 @@ def _pays_at(outcomes: Outcomes, search: Search, model: int) -> float | None:
         cost = outcomes.cost.copy()
         cost[:, model] *= factor
         cheaper = _Explored.of(replace(outcomes, cost=cost), search, spending)
-        if _mean(cheaper.worth(every) - cheaper.worth(others)).low > 0:
+        if _mean(cheaper.worth(every) - cheaper.worth(others)).is_gain:
             return factor
     return None
 

@@ -16,6 +16,8 @@ Numbers = NDArray[np.float64]
 BUDGETS = 30
 RESAMPLES = 2000
 NORMAL_95 = 1.959964
+ROUNDING = 1e-9
+"""What sums of floats may differ by that mean the same."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,11 @@ class Interval:
 
     def __str__(self) -> str:
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+    @property
+    def is_gain(self) -> bool:
+        """Whether the whole interval is above zero, and not by rounding alone."""
+        return self.low > ROUNDING
 
 
 @dataclass(frozen=True)
@@ -99,11 +106,13 @@ def cheapest_as_good(outcomes: Outcomes) -> str:
 
 
 def budgets(outcomes: Outcomes, search: Search) -> Numbers:
-    """Budgets from the cheapest to the best model alone, in US dollars a ticket, evenly in log."""
-    by_model = {single.model: single.estimate for single in singles(outcomes, search)}
-    cheapest = min(each.cost for each in by_model.values())
-    dearest = by_model[best_single(outcomes)].cost
-    least = max(cheapest, dearest * 1e-6, 1e-12)
+    """Budgets from the cheapest to the best model alone, in US dollars a ticket, evenly in log.
+
+    Scoring is counted, as it is for every policy, so that the least budget affords one.
+    """
+    costs = search.priced(outcomes).cost.mean(0)
+    dearest = float(costs[outcomes.models.index(best_single(outcomes))])
+    least = max(float(costs.min()), dearest * 1e-6, 1e-12)
     return np.geomspace(least, max(least, dearest), BUDGETS)
 
 

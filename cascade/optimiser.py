@@ -19,7 +19,7 @@ from cascade.chances import chances_of, expected_quality, fit_knots, out_of_fold
 from cascade.errors import BadOutcomes, Infeasible
 from cascade.policy import Instead, Knots, Policy, Tier
 from cascade.pooling import Members, Pooled, segment_thresholds, worth_of_segments
-from cascade.replay import NO_SEGMENT, Human, Outcomes, check_scored, run
+from cascade.replay import MOST_USD, NO_SEGMENT, Human, Outcomes, check_scored, run
 
 Numbers = NDArray[np.float64]
 
@@ -32,9 +32,9 @@ class Search:
     """What is searched and what counts as cost.
 
     A chain has at most `depth` models, each with at most `bins` - 1 thresholds to choose from.
-    Without a `human` every chain ends with an answer. `scorer_cost` is US dollars for each scored
-    answer; `retries` is how many calls per call are repeated and billed. With `by_segment` each
-    segment may get thresholds of its own.
+    Without a `human` every chain ends with an answer; one who takes no ticket counts as none.
+    `scorer_cost` is US dollars for each scored answer; `retries` is how many calls per call are
+    repeated and billed. With `by_segment` each segment may get thresholds of its own.
     """
 
     depth: int = 4
@@ -51,8 +51,12 @@ class Search:
         if not 2 <= self.bins <= 100:
             raise BadOutcomes(f"{self.bins} bins; expected 2 to 100")
         for name in ("scorer_cost", "retries"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise BadOutcomes(f"{name} is {getattr(self, name)!r}; expected 0 or more")
+            if not 0 <= getattr(self, name) <= MOST_USD:
+                raise BadOutcomes(
+                    f"{name} is {getattr(self, name)!r}; expected 0 or more, at most 1e9"
+                )
+        if self.human is not None and self.human.capacity == 0:
+            object.__setattr__(self, "human", None)
 
     def priced(self, outcomes: Outcomes) -> Outcomes:
         """The log with what scoring and retries add to the cost of every answer."""
@@ -91,6 +95,8 @@ class Frontier:
 
         Raises `Infeasible` where even the cheapest point costs more.
         """
+        if not usd >= 0:
+            raise BadOutcomes(f"a budget of {usd!r}; expected US dollars a ticket, 0 or more")
         cheapest = self.corners[0]
         if not cheapest.expected.cost <= usd * (1 + 1e-9):
             raise Infeasible(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
@@ -124,8 +125,10 @@ class Policy:
 
     def __post_init__(self) -> None:
         _check_chain(self.tiers)
-        if not _is_number(self.deadline_s) or not 0 < self.deadline_s < float("inf"):
-            raise BadPolicy(f"deadline_s is {self.deadline_s!r}; expected seconds above 0")
+        if not _is_number(self.deadline_s) or not 0 < self.deadline_s <= sys.float_info.max:
+            raise BadPolicy(
+                f"deadline_s is {self.deadline_s!r:.60}; expected seconds above 0, as a float"
+            )
 
     def for_ticket(self, name: str) -> "Policy":
         """The policy without `instead` that this ticket meets: always the same for one name."""

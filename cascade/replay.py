@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, cast, get_args
 
 import numpy as np
@@ -13,12 +13,17 @@ from numpy.typing import NDArray
 
 from cascade.errors import BadOutcomes
 from cascade.policy import Policy, Source, Tier
+from cascade.text import UNREADABLE
 from scoring.customer import Customer
+from scoring.errors import BadCustomer
 
 Numbers = NDArray[np.float64]
 Places = NDArray[np.intp]
 
 NO_UTF8 = re.compile("[\udc80-\udcff]")
+
+MOST_USD = 1e9
+"""More than any answer costs, and little enough that sums of costs stay finite."""
 
 NO_SEGMENT = "-"
 """How rows without a segment are named in reports."""
@@ -114,7 +119,7 @@ def read_outcomes(lines: Iterable[str], *, name: str) -> Outcomes:
             continue
         try:
             _check_utf8(line)
-            made = _line(json.loads(line), read[0].models if read else None)
+            made = _line(_parsed(line), read[0] if read else None)
             _expect(made.row.id not in seen, "id", "one that no line before has", made.row.id)
         except (ValueError, RecursionError, BadOutcomes) as exc:
             raise BadOutcomes(f"{name}, line {number}: {exc}") from exc
@@ -167,8 +172,10 @@ class Human:
     capacity: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.price < float("inf"):
-            raise BadOutcomes(f"a human's price is {self.price!r}; expected dollars, 0 or more")
+        if not 0 <= self.price <= MOST_USD:
+            raise BadOutcomes(
+                f"a human's price is {self.price!r}; expected US dollars, 0 or more, at most 1e9"
+            )
         for name in ("quality", "capacity"):
             if not 0 <= getattr(self, name) <= 1:
                 raise BadOutcomes(
@@ -281,34 +288,66 @@ class _Line:
     latency_ms: list[float]
 
 
-def _line(data: object, expected: tuple[str, ...] | None) -> _Line:
+def _parsed(line: str) -> object:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as exc:
+        raise BadOutcomes(
+            f"{exc.msg} at column {exc.colno}; expected one JSON object a line"
+        ) from exc
+
+
+def _line(data: object, first: _Line | None) -> _Line:
     """What one line says, its models in the order of the first line's."""
     if not isinstance(data, dict):
         raise BadOutcomes(f"got {type(data).__name__}; expected a JSON object")
-    name, segment, question = data.get("id"), data.get("segment"), data.get("question")
-    _expect(isinstance(name, str) and name, "id", "a string", name)
-    _expect(segment is None or isinstance(segment, str), "segment", "a string or null", segment)
+    name, question = data.get("id"), data.get("question")
+    _expect(isinstance(name, str) and name, "id", "a string, non-empty", name)
     _expect(question is None or isinstance(question, str), "question", "a string", question)
-    by_model = _answers(data.get("answers"))
-    if expected is not None:
-        _expect(set(by_model) == set(expected), "models", ", ".join(expected), sorted(by_model))
-    models = expected or tuple(by_model)
-    answers = [by_model[model] for model in models]
     customer = _customer(data)
-    if segment is None and customer is not None:
-        segment = customer.segment
-    texts = tuple(answer.get("text") or "" for answer in answers)
+    answers = _answers(data.get("answers"))
+    sources = {model: _source(model, answer) for model, answer in answers.items()}
+    if first is not None:
+        answers = _as_before(first, answers, sources)
+    given = answers.values()
     return _Line(
-        row=Row(str(name), segment, customer, question, texts),
-        models=models,
-        sources=tuple(_source(model, by_model[model]) for model in models),
-        cost=[_number(answer, "cost", most=float("inf")) for answer in answers],
-        quality=[_number(answer, "quality") for answer in answers],
-        score=[_number(answer, "score", optional=True) for answer in answers],
+        row=Row(
+            str(name),
+            _segment(data, customer),
+            customer,
+            question,
+            tuple(answer.get("text") or "" for answer in given),
+        ),
+        models=tuple(answers),
+        sources=tuple(sources[model] for model in answers),
+        cost=[_number(answer, "cost", DOLLARS, most=MOST_USD) for answer in given],
+        quality=[_number(answer, "quality", SHARE) for answer in given],
+        score=[_number(answer, "score", SHARE, optional=True) for answer in given],
         latency_ms=[
-            _number(answer, "latency_ms", most=float("inf"), optional=True) for answer in answers
+            _number(answer, "latency_ms", FINITE, most=sys.float_info.max, optional=True)
+            for answer in given
         ],
     )
+
+
+def _as_before(
+    first: _Line, answers: Mapping[str, Mapping[str, Any]], sources: Mapping[str, Source]
+) -> dict[str, Mapping[str, Any]]:
+    """The answers in the first line's order, which must have the same models and sources."""
+    _expect(set(answers) == set(first.models), "models", ", ".join(first.models), sorted(answers))
+    for model, before in zip(first.models, first.sources, strict=True):
+        expected = f"{before}, as on the lines before"
+        _expect(sources[model] == before, f"source of {model!r}", expected, sources[model])
+    return {model: answers[model] for model in first.models}
+
+
+def _segment(data: Mapping[str, Any], customer: Customer | None) -> str | None:
+    segment = data.get("segment")
+    _expect(segment is None or isinstance(segment, str), "segment", "a string or null", segment)
+    if segment is None and customer is not None:
+        segment = customer.segment
+    _check_readable("segment", segment or "")
+    return segment
 
 
 def _answers(data: object) -> dict[str, Mapping[str, Any]]:
@@ -316,9 +355,10 @@ def _answers(data: object) -> dict[str, Mapping[str, Any]]:
     by_model: dict[str, Mapping[str, Any]] = {}
     for answer in cast(list[object], data):
         if not isinstance(answer, dict):
-            raise BadOutcomes(f"an answer is {answer!r}; expected an object")
+            raise BadOutcomes(f"an answer is {answer!r:.60}; expected an object")
         model, text = answer.get("model"), answer.get("text")
-        _expect(isinstance(model, str) and model, "model", "a string", model)
+        _expect(isinstance(model, str) and model, "model", "a string, non-empty", model)
+        _check_readable("model", str(model))
         _expect(text is None or isinstance(text, str), "text", "a string", text)
         _expect(model not in by_model, "model", "one that has no other answer here", model)
         by_model[str(model)] = answer
@@ -330,12 +370,19 @@ def _customer(data: Mapping[str, Any]) -> Customer | None:
     if customer is None:
         return None
     _expect(isinstance(customer, dict), "customer", "an object with id and features", customer)
-    at = data.get("at")
+    day = _day(data.get("at"))
     try:
-        day = None if at is None else datetime.fromisoformat(str(at)).date()
         return Customer.from_row(customer, data.get("history", ()), day)
-    except Exception as exc:
+    except BadCustomer as exc:
         raise BadOutcomes(str(exc)) from exc
+
+
+def _day(at: object) -> date | None:
+    try:
+        return None if at is None else datetime.fromisoformat(str(at)).date()
+    except ValueError:
+        expected = "a moment in ISO 8601, such as 2026-04-01T09:00:00Z"
+        raise BadOutcomes(f"at is {at!r:.60}; expected {expected}") from None
 
 
 def _source(model: str, answer: Mapping[str, Any]) -> Source:
@@ -345,18 +392,26 @@ def _source(model: str, answer: Mapping[str, Any]) -> Source:
     return cast(Source, source)
 
 
+DOLLARS = "a finite number of US dollars, 0 or more, at most 1e9"
+FINITE = "a finite number, 0 or more"
+SHARE = "a number from 0 to 1"
+
+
 def _number(
-    answer: Mapping[str, Any], field: str, *, most: float = 1.0, optional: bool = False
+    answer: Mapping[str, Any],
+    field: str,
+    expected: str,
+    *,
+    most: float = 1.0,
+    optional: bool = False,
 ) -> float:
     value = answer.get(field)
     if value is None and optional:
         return float("nan")
-    unlimited = most == float("inf")
-    expected = "a finite number, 0 or more" if unlimited else f"a number from 0 to {most:g}"
     known = isinstance(value, int | float) and not isinstance(value, bool)
     # JSON's integers have no limit, and one beyond all floats must not get as far as `float`.
-    good = known and 0 <= cast(float, value) <= min(most, sys.float_info.max)
-    _expect(good, f"{field} of {answer['model']!r}", expected, value)
+    good = known and 0 <= cast(float, value) <= most
+    _expect(good, f"{field} of {answer['model']!r:.60}", expected, value)
     return float(cast(float, value))
 
 
@@ -376,6 +431,15 @@ def _check_utf8(line: str) -> None:
         raise BadOutcomes(f"byte 0x{ord(found[0]) - 0xDC00:02x} is no UTF-8; expected UTF-8 text")
 
 
+def _check_readable(field: str, text: str) -> None:
+    """Raise `BadOutcomes` for text that the service refuses in a policy and no page can show."""
+    if found := UNREADABLE.search(text):
+        raise BadOutcomes(
+            f"{field} is {text!r:.60} and holds U+{ord(found[0]):04X}; expected text without "
+            "control characters and halves of surrogate pairs"
+        )
+
+
 def _expect(holds: object, field: str, expected: str, got: object) -> None:
     if not holds:
-        raise BadOutcomes(f"{field} is {got!r}; expected {expected}")
+        raise BadOutcomes(f"{field} is {got!r:.60}; expected {expected}")

@@ -45,6 +45,13 @@ class _Command(click.Group):
         except UnicodeDecodeError as exc:
             click.echo(f"frugaldesk: the file is not UTF-8 text: {exc}", err=True)
             sys.exit(2)
+        except BrokenPipeError:
+            raise
+        except OSError as exc:
+            told = exc.strerror or str(exc)
+            where = "" if exc.filename is None else f"{exc.filename}: "
+            click.echo(f"frugaldesk: {where}{told}", err=True)
+            sys.exit(2)
 
 
 @click.group(cls=_Command, context_settings={"help_option_names": ["-h", "--help"]})

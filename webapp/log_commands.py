@@ -17,14 +17,16 @@ from cascade.optimiser import optimise as search_frontier
 from cascade.policy import Policy
 from cascade.replay import Human, Outcomes, fill_scores, read_outcomes
 from scoring.customer import Customer
+from webapp import outputs
 from webapp.log_reports import (
     Report,
     advice_json,
     advice_text,
-    described,
+    draw_advice,
     draw_frontier,
     replay_text,
     replayed,
+    savings_place,
 )
 from webapp.policy_commands import policy_text
 from webapp.settings import scorer_base
@@ -80,7 +82,7 @@ def costs(command: F) -> F:
     """Add the options that say what counts as cost, and what a human costs."""
     options = [
         click.option("--human", "human_price", type=float, help="USD a ticket for a human."),
-        click.option("--human-quality", default=1.0, show_default=True, help="Share right."),
+        click.option("--human-quality", type=float, show_default="1.0", help="Share right."),
         click.option(
             "--capacity",
             type=float,
@@ -114,7 +116,7 @@ def optimise(
     depth: int,
     bins: int,
     human_price: float | None,
-    human_quality: float,
+    human_quality: float | None,
     capacity: float | None,
     tickets_a_day: float | None,
     scorer_cost: float,
@@ -134,7 +136,9 @@ def optimise(
     """
     if budget is not None and quality is not None:
         raise click.UsageError("give --budget or --quality, not both")
-    _check_places(plot, policy_file)
+    logs = [log.name for log in (train_log, test_log) if log is not None]
+    policies = [] if policy_file is None else [policy_file]
+    outputs.check_places([*policies, *_drawn(plot, beside=test_log is not None)], read=logs)
     human = _human(human_price, human_quality, capacity, tickets_a_day)
     search = Search(depth, bins, human, scorer_cost, retries, by_segment, seed)
     train = _read(train_log, adapters)
@@ -147,15 +151,16 @@ def optimise(
     chosen, problem = _chosen(frontier, train, budget, quality)
     report = Report(frontier, train, test, chosen, problem)
     click.echo(json.dumps(report.as_json(), indent=2) if as_json else report.as_text())
+    if policy_file is not None and problem is None:
+        _write_policy(policy_file, chosen, report, _choice(train, budget, quality))
+        if not as_json:
+            click.echo(f"{policy_file}: policy {chosen.policy.version}")
+    # Pictures come last, so that nothing is lost with one that cannot be written.
     if plot is not None:
         draw_frontier(plot, frontier, train, test)
     if problem is not None:
         click.echo(f"frugaldesk: {problem}", err=True)
         sys.exit(INFEASIBLE)
-    if policy_file is not None:
-        _write_policy(policy_file, chosen, report, _choice(train, budget, quality))
-        if not as_json:
-            click.echo(f"{policy_file}: policy {chosen.policy.version}")
 
 
 @click.command()
@@ -179,6 +184,7 @@ def optimise(
 )
 @click.option(
     "--tried",
+    type=click.IntRange(1, 10**9),
     default=1,
     show_default=True,
     help="How many policies have been tried on this log, this one included.",
@@ -204,9 +210,12 @@ def certify(
     """
     if tried != 1 and len(policy_files) > 1:
         raise click.UsageError("--tried is for one policy; several are corrected for by themselves")
+    human = _human(human_price, None, None, None)
     outcomes = _read(log, adapters)
     for examples in seen:
         _check_customers(outcomes, examples)
+    if save:
+        outputs.check_places(policy_files)
     policies = []
     for path in policy_files:
         policy, origin = _read_policy(path)
@@ -219,7 +228,6 @@ def certify(
                 policies[0], outcomes, max_error=max_error, confidence=confidence, tried=tried
             )
         else:
-            human = None if human_price is None else Human(human_price)
             certificate = certificates.cheapest(
                 policies, outcomes, max_error=max_error, confidence=confidence, human=human
             ).certificate
@@ -246,7 +254,7 @@ def replay(
     log: TextIO,
     adapters: Path | None,
     human_price: float | None,
-    human_quality: float,
+    human_quality: float | None,
     capacity: float | None,
     tickets_a_day: float | None,
     scorer_cost: float,
@@ -286,18 +294,13 @@ def advise(
     as_json: bool,
 ) -> None:
     """Measure what each model adds to the frontier, and where one more stops paying."""
-    _check_places(plot)
+    outputs.check_places(_drawn(plot), read=[log.name])
     outcomes = _read(log, adapters)
     search = Search(depth=depth, scorer_cost=scorer_cost, retries=retries, seed=seed)
     advice = measure_models(outcomes, search, prices=prices)
-    if plot is not None:
-        from cascade import plots
-
-        title = "What one more model adds"
-        plots.diminishing_returns(
-            plots.Picture(plot, title, described(outcomes, "5 folds")), advice
-        )
     click.echo(json.dumps(advice_json(advice), indent=2) if as_json else advice_text(advice))
+    if plot is not None:
+        draw_advice(plot, advice, outcomes)
 
 
 COMMANDS = (optimise, certify, replay, advise)
@@ -318,14 +321,14 @@ def _chosen(
     return frontier.for_quality(min(as_good, frontier.corners[-1].expected.quality)), None
 
 
-def _check_places(plot: Path | None, policy_file: Path | None = None) -> None:
-    """Raise `BadOutcomes` for a place nothing can be written to, before anything is searched."""
+def _drawn(plot: Path | None, *, beside: bool = False) -> list[Path]:
+    """Return the pictures that a command draws; raises `BadOutcomes` for one it cannot draw."""
     from cascade import plots
 
-    if plot is not None:
-        plots.check_path(plot)
-    if policy_file is not None and not policy_file.parent.is_dir():
-        raise BadOutcomes(f"{policy_file.parent} is no folder; make it, or choose another --policy")
+    if plot is None:
+        return []
+    plots.check_path(plot)
+    return [plot, savings_place(plot)] if beside else [plot]
 
 
 def _choice(train: Outcomes, budget: float | None, quality: float | None) -> dict[str, Any]:
@@ -339,7 +342,7 @@ def _write_policy(path: Path, chosen: Point, report: Report, choice: Mapping[str
     """Write the policy as the service loads it, with what it was made from."""
     origin = certificates.made_from(report.train) | {"choice": choice} | report.estimates(chosen)
     whole = json.loads(chosen.policy.to_json()) | {"made_from": origin}
-    _write(path, whole)
+    outputs.write_json(path, whole)
 
 
 def _save_certificate(path: Path, certificate: certificates.Certificate, tiers: str) -> None:
@@ -353,14 +356,7 @@ def _save_certificate(path: Path, certificate: certificates.Certificate, tiers: 
         )
     told = {name: getattr(certificate, name) for name in ("max_error", "confidence", "log")}
     origin["certificate"] = told | {"rows": certificate.parts[0].rows, "tiers": tiers}
-    _write(path, whole)
-
-
-def _write(path: Path, whole: Mapping[str, Any]) -> None:
-    """Write JSON; the file appears whole or not at all."""
-    unfinished = path.with_name(path.name + ".partial")
-    unfinished.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
-    unfinished.replace(path)
+    outputs.write_json(path, whole)
 
 
 def _read_policy(path: Path) -> tuple[Policy, Mapping[str, object] | None]:
@@ -403,17 +399,26 @@ def _check_customers(outcomes: Outcomes, examples: TextIO) -> None:
 
 
 def _human(
-    price: float | None, quality: float, capacity: float | None, tickets_a_day: float | None
+    price: float | None, quality: float | None, capacity: float | None, tickets_a_day: float | None
 ) -> Human | None:
     """Return who takes what no tier accepts; capacity in tickets a day becomes a share."""
     if price is None:
-        if capacity is not None or tickets_a_day is not None:
-            raise click.UsageError("--capacity and --tickets-a-day need --human, a human's price")
+        if (quality, capacity, tickets_a_day) != (None, None, None):
+            raise click.UsageError(
+                "--human-quality, --capacity and --tickets-a-day need --human, a human's price"
+            )
         return None
+    return Human(price, 1.0 if quality is None else quality, _share(capacity, tickets_a_day))
+
+
+def _share(capacity: float | None, tickets_a_day: float | None) -> float:
+    """Return which share of all tickets a human takes at most."""
     if tickets_a_day is None:
-        return Human(price, quality, 1.0 if capacity is None else capacity)
+        return 1.0 if capacity is None else capacity
     if capacity is None:
         raise click.UsageError("--tickets-a-day needs --capacity, how many of them a human takes")
     if not 0 < tickets_a_day < float("inf"):
         raise BadOutcomes(f"{tickets_a_day:g} tickets a day; expected more than 0")
-    return Human(price, quality, min(1.0, capacity / tickets_a_day))
+    if not 0 <= capacity < float("inf"):
+        raise BadOutcomes(f"a capacity of {capacity:g} tickets a day; expected 0 or more")
+    return min(1.0, capacity / tickets_a_day)

@@ -22,6 +22,7 @@ from cascade.chains import Estimate
 from cascade.optimiser import Frontier, Point, Search, measured, named
 from cascade.policy import Policy, Tier
 from cascade.replay import Outcomes, Replayed, run
+from webapp.outputs import naming
 
 
 class Report:
@@ -287,9 +288,14 @@ def advice_text(advice: Advice) -> str:
     lines.append("one more at a time, the most helpful first:")
     for number, step in enumerate(advice.steps, start=1):
         lines.append(f"  {number}: {step.worth}, gains {step.gain}  {step.model}")
+    return "\n".join([*lines, _enough(advice)])
+
+
+def _enough(advice: Advice) -> str:
+    if not advice.enough:
+        return "none adds more than its noise"
     names = ", ".join(step.model for step in advice.steps[: advice.enough])
-    lines.append(f"{advice.enough} are enough: {names}")
-    return "\n".join(lines)
+    return f"{advice.enough} {'is' if advice.enough == 1 else 'are'} enough: {names}"
 
 
 def draw_frontier(path: Path, frontier: Frontier, train: Outcomes, test: Outcomes | None) -> None:
@@ -300,18 +306,35 @@ def draw_frontier(path: Path, frontier: Frontier, train: Outcomes, test: Outcome
     search, data = frontier.search, described(log, split)
     alone = singles(log, search)
     points = [measured(point.policy, log, search) for point in frontier.corners]
-    plots.frontier(
-        plots.Picture(path, "What an answer costs, and how often it is right", data),
-        points,
-        alone,
-        static_mix(alone),
-    )
+    with naming(path):
+        plots.frontier(
+            plots.Picture(path, "What an answer costs, and how often it is right", data),
+            points,
+            alone,
+            static_mix(alone),
+        )
     if test is None:
         return
     cheapest_first = sorted(singles(train, search), key=lambda each: each.estimate.cost)
     found = [saving(frontier, each.model, train, test) for each in cheapest_first]
-    beside = path.with_name(f"{path.stem}-savings{path.suffix}")
-    plots.savings(plots.Picture(beside, "Saved beside one model for all", data), found)
+    beside = savings_place(path)
+    with naming(beside):
+        plots.savings(plots.Picture(beside, "Saved beside one model for all", data), found)
+
+
+def savings_place(plot: Path) -> Path:
+    """Return where the picture of what a frontier saves goes, beside the frontier's own."""
+    return plot.with_name(f"{plot.stem}-savings{plot.suffix}")
+
+
+def draw_advice(path: Path, advice: Advice, log: Outcomes) -> None:
+    """Draw what one more model adds."""
+    from cascade import plots
+
+    with naming(path):
+        plots.diminishing_returns(
+            plots.Picture(path, "What one more model adds", described(log, "5 folds")), advice
+        )
 
 
 def described(log: Outcomes, split: str) -> str:

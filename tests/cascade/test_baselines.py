@@ -99,11 +99,22 @@ def test_of_models_that_cost_the_same_the_better_is_mixed() -> None:
 
 def test_budgets_go_from_the_cheapest_to_the_best_in_equal_steps_of_logarithm() -> None:
     outcomes = shares([20, 90, 80], 100, (0.01, 1.0, 5.0))
-    found = budgets(outcomes, Search(scorer_cost=3.0))
+    found = budgets(outcomes, Search())
     assert len(found) == BUDGETS == 30
     assert (found[0], found[-1]) == pytest.approx((0.01, 1.0))
     np.testing.assert_allclose(found[1:] / found[:-1], 100 ** (1 / 29))
     assert budgets(outcomes, Search(retries=1.0))[-1] == pytest.approx(2.0)
+
+
+def test_the_least_budget_affords_a_policy_and_its_scoring() -> None:
+    outcomes, search = world(200, 3), Search(bins=10, scorer_cost=0.001, retries=0.5)
+    least = optimise(outcomes, search).corners[0].expected.cost
+    assert budgets(outcomes, search)[0] == pytest.approx(least)
+
+
+def test_rounding_is_no_gain() -> None:
+    assert not Interval(8.9e-17, 8.9e-17, 8.9e-17).is_gain
+    assert Interval(0.002, 0.001, 0.003).is_gain
 
 
 @pytest.mark.parametrize("costs", [(0.0, 1.0), (0.0, 0.0), (1.0, 0.0), (1.0, 1.0)])

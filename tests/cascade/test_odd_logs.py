@@ -41,6 +41,7 @@ def test_missing_scores_are_named() -> None:
         ({"scorer_cost": float("nan")}, "scorer_cost is nan"),
         ({"retries": -1.0}, "retries is -1.0"),
         ({"retries": float("inf")}, "retries is inf"),
+        ({"scorer_cost": 1.1e9}, "scorer_cost is 1100000000.0; expected 0 or more, at most 1e9"),
     ],
 )
 def test_a_search_without_sense_is_refused(options: dict[str, float], told: str) -> None:
@@ -166,3 +167,15 @@ def test_odd_logs_have_frontiers_that_replay_as_expected(seed: int, human: Human
         assert made.for_budget(float(usd)).expected.cost <= usd * (1 + 1e-6)
     for aim in np.linspace(0, qualities[-1], 7):
         assert made.for_quality(float(aim)).expected.quality >= aim - 1e-6
+
+
+def test_a_human_who_takes_no_ticket_is_none() -> None:
+    outcomes = world(200, 9)
+    idle = optimise(outcomes, Search(bins=10, human=Human(0.01, capacity=0.0)))
+    assert idle.points == optimise(outcomes, Search(bins=10)).points
+
+
+@pytest.mark.parametrize("usd", [float("nan"), -1.0])
+def test_a_budget_without_sense_is_refused(usd: float) -> None:
+    with pytest.raises(BadOutcomes, match=r"a budget of .*; expected US dollars a ticket, 0 or"):
+        optimise(world(60, 2), SMALL).for_budget(usd)

@@ -237,6 +237,7 @@ GOOD_TIER = GOOD["tiers"][0]
         GOOD | {"instead": {"share": 1.5, "tiers": [GOOD_TIER]}},
         GOOD | {"instead": {"share": 0.5, "tiers": []}},
         GOOD | {"deadline_s": "soon"},
+        GOOD | {"deadline_s": 10**400},
         GOOD | {"budgets": {"per_ticket": 0.1}},
         GOOD | {"budgets": {"per_ticket": "cheap"}},
         GOOD | {"budgets": {"per_segment_day": []}},

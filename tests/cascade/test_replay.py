@@ -128,7 +128,7 @@ def test_blank_lines_and_fields_of_ones_own_are_passed_over() -> None:
         ({"answers": [{"cost": 1}]}, "model is None", "a string"),
         ({"id": "q-1"}, "id is 'q-1'", "no line before"),
         ({"id": 3}, "id is 3", "a string"),
-        ({"id": ""}, "id is ''", "a string"),
+        ({"id": ""}, "id is ''", "non-empty"),
         ({"segment": 3}, "segment is 3", "a string or null"),
         ({"question": 3}, "question is 3", "a string"),
         ({"customer": "c-1"}, "customer is 'c-1'", "an object"),
@@ -136,7 +136,12 @@ def test_blank_lines_and_fields_of_ones_own_are_passed_over() -> None:
         ({"customer": {"id": "c", "features": {"a": [1]}}}, "'a' is a list", "a string, a number"),
         ({"customer": {"id": "c", "features": {"a": NAN}}}, "'a' is no finite", "expected one"),
         ({"customer": {"id": "c"}, "history": "once"}, "history is 'once'", "a list of strings"),
-        ({"customer": {"id": "c"}, "at": "today"}, "today", "isoformat"),
+        ({"customer": {"id": "c"}, "at": "today"}, "at is 'today'", "ISO 8601"),
+        ({"segment": "a\x00b"}, "segment is 'a\\x00b'", "without control characters"),
+        ({"customer": {"id": "c", "segment": "\x1b[2J"}}, "holds U+001B", "without control"),
+        ({"answers": [entry("small"), entry("\ud800")]}, "model is '\\ud800'", "surrogate"),
+        ({"answers": [entry("small", source="cache"), entry("large")]}, "is 'cache'", "llm, as on"),
+        ({"answers": [entry("small", cost=1.1e9), entry("large")]}, "is 1100000000.0", "most 1e9"),
     ],
 )
 def test_a_bad_line_is_named_with_what_was_got_and_expected(
@@ -147,6 +152,20 @@ def test_a_bad_line_is_named_with_what_was_got_and_expected(
     assert str(told.value).startswith("log.jsonl, line 2: ")
     assert got in str(told.value)
     assert expected in str(told.value)
+
+
+def test_a_long_value_is_told_in_part() -> None:
+    with pytest.raises(BadOutcomes) as told:
+        read(line(segment=["x" * 10_000]))
+    assert len(str(told.value)) < 150
+
+
+def test_a_broken_line_has_one_number() -> None:
+    with pytest.raises(BadOutcomes) as told:
+        read_outcomes(['{"id": }'], name="log.jsonl")
+    assert str(told.value) == (
+        "log.jsonl, line 1: Expecting value at column 8; expected one JSON object a line"
+    )
 
 
 @pytest.mark.parametrize("text", ["{", "3", "[]", "null", "[" * 100_000])
@@ -283,6 +302,7 @@ def test_what_is_not_accepted_costs_and_is_worth_the_humans() -> None:
     [
         ({"price": -1.0}, "price is -1.0"),
         ({"price": NAN}, "price is nan"),
+        ({"price": 1.1e9}, "price is 1100000000.0; expected US dollars, 0 or more, at most 1e9"),
         ({"price": float("inf")}, "price is inf"),
         ({"price": 1.0, "quality": 1.5}, "quality is 1.5"),
         ({"price": 1.0, "capacity": NAN}, "capacity is nan"),

@@ -138,6 +138,10 @@ def test_customers_the_scorer_learnt_from_are_refused(certifiable: Path) -> None
         ("--max-error", "1.5"),
         ("--max-error", "nan"),
         ("--confidence", "1"),
+        ("--human", "nan"),
+        ("--human", "-5"),
+        ("--tried", "0"),
+        ("--tried", "1" * 309),
         ("--policy", "nowhere.json"),
     ],
 )

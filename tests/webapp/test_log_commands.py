@@ -132,6 +132,12 @@ def test_where_scoring_is_dear_a_cheap_model_saves_less(folder: Path) -> None:
     assert lost[0] > 2 * lost[1]
 
 
+def test_where_no_model_helps_the_advice_says_so(folder: Path) -> None:
+    write("wrong.jsonl", odd_logs()["all wrong"])
+    told = call("advise", "--outcomes", "wrong.jsonl").stdout
+    assert told.endswith("none adds more than its noise\n")
+
+
 # Scores
 
 

@@ -126,7 +126,6 @@ def test_a_quality_is_met_at_the_least_cost(folder: Path) -> None:
     ("option", "value", "said", "nearest"),
     [
         ("--budget", "0.000001", "the cheapest, small, is expected to cost", ["small"]),
-        ("--budget", "nan", "the cheapest, small, is expected to cost", ["small"]),
         ("--quality", "0.999", "the best, ", None),
     ],
 )
@@ -153,6 +152,8 @@ def test_a_log_that_is_not_there_is_a_usage_error(folder: Path) -> None:
     "wrong",
     [
         ("--budget", "1", "--quality", "0.5"),
+        ("--budget", "nan"),
+        ("--budget", "-1"),
         ("--quality", "1.5"),
         ("--quality", "nan"),
         ("--depth", "9"),
@@ -161,6 +162,10 @@ def test_a_log_that_is_not_there_is_a_usage_error(folder: Path) -> None:
         ("--human", "-1"),
         ("--human", "1", "--capacity", "2"),
         ("--human", "1", "--capacity", "2", "--tickets-a-day", "0"),
+        ("--human", "1", "--capacity", "nan", "--tickets-a-day", "100"),
+        ("--human", "1", "--capacity", "-5", "--tickets-a-day", "100"),
+        ("--human", "1e300"),
+        ("--human-quality", "0.9"),
         ("--capacity", "0.2"),
         ("--human", "1", "--tickets-a-day", "200"),
         ("--scorer-cost", "nan"),
