@@ -32,9 +32,9 @@ class Search:
     """What is searched and what counts as cost.
 
     A chain has at most `depth` models, each with at most `bins` - 1 thresholds to choose from.
-    Without a `human` every chain ends with an answer; one who takes no ticket counts as none.
-    `scorer_cost` is US dollars for each scored answer; `retries` is how many calls per call are
-    repeated and billed. With `by_segment` each segment may get thresholds of its own.
+    Without a `human` every chain ends with an answer. `scorer_cost` is US dollars for each scored
+    answer; `retries` is how many calls per call are repeated and billed. With `by_segment` each
+    segment may get thresholds of its own.
     """
 
     depth: int = 4
@@ -55,8 +55,6 @@ class Search:
                 raise BadOutcomes(
                     f"{name} is {getattr(self, name)!r}; expected 0 or more, at most 1e9"
                 )
-        if self.human is not None and self.human.capacity == 0:
-            object.__setattr__(self, "human", None)
 
     def priced(self, outcomes: Outcomes) -> Outcomes:
         """The log with what scoring and retries add to the cost of every answer."""
@@ -146,9 +144,12 @@ class Frontier:
 def optimise(outcomes: Outcomes, search: Search | None = None) -> Frontier:
     """Find the frontier of a log whose answers are scored.
 
-    Raises `BadOutcomes` for missing scores or fewer than 30 rows.
+    A human who takes no ticket counts as none. Raises `BadOutcomes` for missing scores or fewer
+    than 30 rows.
     """
     search = search or Search()
+    if search.human is not None and search.human.capacity == 0:
+        search = replace(search, human=None)
     started = time.perf_counter()
     check_scored(outcomes)
     check_enough(outcomes)

@@ -15,7 +15,6 @@ from cascade.errors import BadOutcomes
 from cascade.policy import Policy, Source, Tier
 from cascade.text import UNREADABLE
 from scoring.customer import Customer
-from scoring.errors import BadCustomer
 
 Numbers = NDArray[np.float64]
 Places = NDArray[np.intp]
@@ -373,7 +372,7 @@ def _customer(data: Mapping[str, Any]) -> Customer | None:
     day = _day(data.get("at"))
     try:
         return Customer.from_row(customer, data.get("history", ()), day)
-    except BadCustomer as exc:
+    except Exception as exc:
         raise BadOutcomes(str(exc)) from exc
 
 

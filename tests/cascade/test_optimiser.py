@@ -280,6 +280,12 @@ def test_a_policy_is_named_for_a_person() -> None:
 # The human
 
 
+def test_a_human_without_time_is_none() -> None:
+    outcomes = coarse(300, 11)
+    idle = optimise(outcomes, Search(bins=10, human=Human(0.001, 1.0, 0.0)))
+    assert idle.points == optimise(outcomes, Search(bins=10)).points
+
+
 def test_a_humans_capacity_is_kept_and_used() -> None:
     outcomes = coarse(300, 11)
     for capacity in (0.1, 0.33):
