@@ -144,17 +144,19 @@ def _line(axes: Axes, points: Sequence[Estimate], colour: str, name: str, style:
 def _axes(picture: Picture) -> Iterator[Axes]:
     """Give axes to draw on, then write the file."""
     check_path(picture.path)
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8.2, 5.0), layout="constrained")
-    axes = figure.add_subplot()
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    axes.grid(alpha=0.25)
-    axes.set_title(picture.title, loc="left", fontsize=13, fontweight="bold")
-    yield axes
-    figure.supxlabel(picture.data, fontsize=7.5, color="#6b7280", x=0.01, ha="left")
-    figure.savefig(picture.path, dpi=160, metadata={"Date": None} if _is_svg(picture) else None)
+    with rc_context({"text.parse_math": False}):  # a model's name is no formula
+        figure = Figure(figsize=(8.2, 5.0), layout="constrained")
+        axes = figure.add_subplot()
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+        axes.grid(alpha=0.25)
+        axes.set_title(picture.title, loc="left", fontsize=13, fontweight="bold")
+        yield axes
+        figure.supxlabel(picture.data, fontsize=7.5, color="#6b7280", x=0.01, ha="left")
+        figure.savefig(picture.path, dpi=160, metadata={"Date": None} if _is_svg(picture) else None)
 
 
 def _is_svg(picture: Picture) -> bool:

@@ -157,6 +157,8 @@ class Policy:
         """The policy that `to_json` wrote; raises `BadPolicy` for anything else."""
         try:
             data = json.loads(text)
+            if not isinstance(data, dict):
+                raise TypeError(f"expected an object with tiers, got {data!r:.60}")
             return cls(
                 _tiers(data["tiers"]),
                 _budgets(data.get("budgets", {})),
@@ -167,7 +169,7 @@ class Policy:
             raise BadPolicy("nested too deeply for a policy") from None
         except KeyError as exc:
             raise BadPolicy(f"the policy has no {exc.args[0]!r}") from exc
-        except (AttributeError, TypeError, ValueError, InvalidOperation) as exc:
+        except (AttributeError, TypeError, ValueError) as exc:
             raise BadPolicy(f"the policy cannot be read: {exc}") from exc
 
 
@@ -240,7 +242,9 @@ def _instead(data: object) -> Instead | None:
     return Instead(_number(data["share"]), _tiers(data["tiers"]))
 
 
-def _budgets(data: Mapping[str, object]) -> Budgets:
+def _budgets(data: object) -> Budgets:
+    if not isinstance(data, dict):
+        raise TypeError(f"expected budgets as an object, got {data!r:.60}")
     per_ticket, per_day = data.get("per_ticket"), data.get("per_segment_day", {})
     if not isinstance(per_day, dict):
         raise TypeError(f"expected budgets by segment, got {per_day!r}")
@@ -266,8 +270,11 @@ def _number(value: object) -> float:
 def _decimal(value: object) -> Decimal:
     # A JSON number has been through binary by now, and money that was rounded is refused.
     if not isinstance(value, str):
-        raise TypeError(f'expected money as a string such as "0.01", got {value!r}')
-    return Decimal(value)
+        raise TypeError(f'expected money as a string such as "0.01", got {value!r:.60}')
+    try:
+        return Decimal(value)
+    except InvalidOperation:
+        raise ValueError(f'expected money such as "0.01", got {value!r:.60}') from None
 
 
 def _is_money(amount: object) -> bool:

@@ -24,7 +24,7 @@ from webapp.settings import Settings, scorer_base
 ExamplesFile = click.option(
     "--examples",
     "source",
-    type=click.File(encoding="utf-8"),
+    type=click.File(encoding="utf-8-sig"),
     required=True,
     help="JSONL; - is stdin.",
 )
@@ -333,7 +333,7 @@ def adapters() -> None:
 @click.option(
     "--examples",
     "sources",
-    type=click.File(encoding="utf-8"),
+    type=click.File(encoding="utf-8-sig"),
     multiple=True,
     help="A file they were trained on, so that it is known whom they learnt from; repeatable.",
 )
@@ -392,9 +392,9 @@ def knowledge_group() -> None:
 @knowledge_group.command("import")
 @TenantSlug
 @click.option(
-    "--macros", type=click.File(encoding="utf-8"), help="JSONL: id, title, questions, body."
+    "--macros", type=click.File(encoding="utf-8-sig"), help="JSONL: id, title, questions, body."
 )
-@click.option("--passages", type=click.File(encoding="utf-8"), help="JSONL: id, title, body.")
+@click.option("--passages", type=click.File(encoding="utf-8-sig"), help="JSONL: id, title, body.")
 def import_knowledge(tenant: str, macros: TextIO | None, passages: TextIO | None) -> None:
     """Add or replace macros and passages; nothing is written if a line is bad."""
     from webapp import knowledge

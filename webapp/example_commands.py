@@ -19,7 +19,7 @@ def examples() -> None:
 @click.option(
     "--examples",
     "source",
-    type=click.File(encoding="utf-8"),
+    type=click.File(encoding="utf-8-sig"),
     required=True,
     help="JSONL; - is stdin.",
 )

@@ -152,7 +152,8 @@ def optimise(
     report = Report(frontier, train, test, chosen, problem)
     click.echo(json.dumps(report.as_json(), indent=2) if as_json else report.as_text())
     if policy_file is not None and problem is None:
-        _write_policy(policy_file, chosen, report, _choice(train, budget, quality))
+        told = {"choice": _choice(train, budget, quality), "costs": _counted(search)}
+        _write_policy(policy_file, chosen, report, told)
         if not as_json:
             click.echo(f"{policy_file}: policy {chosen.policy.version}")
     # Pictures come last, so that nothing is lost with one that cannot be written.
@@ -172,7 +173,7 @@ def optimise(
 @click.option(
     "--not-in",
     "seen",
-    type=click.File(encoding="utf-8"),
+    type=click.File(encoding="utf-8-sig"),
     multiple=True,
     help="Examples the scorer learnt from: refuse their customers.",
 )
@@ -221,6 +222,10 @@ def certify(
         policy, origin = _read_policy(path)
         if origin is not None:
             certificates.check_unseen(outcomes, origin)
+        elif save:
+            raise _of_unknown_making(path)
+        else:
+            click.echo(f"frugaldesk: {_of_unknown_making(path)}", err=True)
         policies.append(policy)
     try:
         if len(policies) == 1:
@@ -271,6 +276,14 @@ def replay(
     search = Search(human=human, scorer_cost=scorer_cost, retries=retries)
     found = replayed(policy, outcomes, search) | {"rows_it_was_made_from": seen}
     click.echo(json.dumps(found, indent=2) if as_json else replay_text(found))
+    made_with = (origin or {}).get("costs")
+    if isinstance(made_with, dict) and made_with != _counted(search):
+        options = " ".join(f"--{name} {value}" for name, value in made_with.items())
+        click.echo(
+            f"frugaldesk: {policy_file} was made with {options or 'no costs beside the log'}; "
+            "say the same here to compare",
+            err=True,
+        )
 
 
 @click.command()
@@ -338,22 +351,34 @@ def _choice(train: Outcomes, budget: float | None, quality: float | None) -> dic
     return given or {"as_good_as": best_single(train)}
 
 
-def _write_policy(path: Path, chosen: Point, report: Report, choice: Mapping[str, Any]) -> None:
+def _counted(search: Search) -> dict[str, float]:
+    """Return what a search counts as cost, as its options name it; nothing for what it does not."""
+    human = search.human
+    priced = {"scorer-cost": search.scorer_cost, "retries": search.retries}
+    told = {name: value for name, value in priced.items() if value}
+    if human is None:
+        return told
+    return {"human": human.price, "human-quality": human.quality, "capacity": human.capacity} | told
+
+
+def _write_policy(path: Path, chosen: Point, report: Report, told: Mapping[str, Any]) -> None:
     """Write the policy as the service loads it, with what it was made from."""
-    origin = certificates.made_from(report.train) | {"choice": choice} | report.estimates(chosen)
+    origin = certificates.made_from(report.train) | dict(told) | report.estimates(chosen)
     whole = json.loads(chosen.policy.to_json()) | {"made_from": origin}
     outputs.write_json(path, whole)
+
+
+def _of_unknown_making(path: Path) -> BadPolicy:
+    return BadPolicy(
+        f"{path} does not say which rows the policy was made from, so nobody can tell whether "
+        "it saw these; certify a policy that `frugaldesk optimise` wrote"
+    )
 
 
 def _save_certificate(path: Path, certificate: certificates.Certificate, tiers: str) -> None:
     """Add what was certified to a policy's file, from which the service keeps watch over it."""
     whole = json.loads(policy_text(path))
-    origin = whole.get("made_from")
-    if origin is None:
-        raise BadPolicy(
-            f"{path} does not say which rows the policy was made from, so nobody can tell whether "
-            "it saw these; certify a policy that `frugaldesk optimise` wrote"
-        )
+    origin = whole["made_from"]
     told = {name: getattr(certificate, name) for name in ("max_error", "confidence", "log")}
     origin["certificate"] = told | {"rows": certificate.parts[0].rows, "tiers": tiers}
     outputs.write_json(path, whole)

@@ -48,6 +48,8 @@ def test_a_good_policy_is_certified(certifiable: Path) -> None:
 
 
 def test_a_bad_policy_is_not_certified_and_nothing_is_saved(certifiable: Path) -> None:
+    whole = json.loads(Path("careless.json").read_text()) | {"made_from": {"log": "x", "ids": []}}
+    Path("careless.json").write_text(json.dumps(whole))
     before = Path("careless.json").read_bytes()
     told = call(*CERTIFY, "careless.json", "--save", status=1).stdout
     assert told.startswith("Not certified")
@@ -118,6 +120,9 @@ def test_a_policy_of_unknown_making_is_certified_but_not_saved(certifiable: Path
     message = call(*CERTIFY, "frugal.json", "--save", status=2).stderr
     assert "does not say which rows the policy was made from" in message
     assert Path("frugal.json").read_bytes() == before
+    certified = call(*CERTIFY, "frugal.json")
+    assert "Certified" in certified.stdout
+    assert "nobody can tell" in certified.stderr
 
 
 def test_customers_the_scorer_learnt_from_are_refused(certifiable: Path) -> None:
@@ -160,6 +165,9 @@ def test_certificates_that_make_no_sense_exit_with_2(
         (b"\xe4", "UTF-8"),
         (b"[" * 100_000, "nested too deeply"),
         (b'{"tiers": [], "deadline_s": 30}', "no tiers"),
+        (b"null", "expected an object with tiers"),
+        (b'{"tiers": [], "deadline_s": 30, "budgets": []}', "expected budgets as an object"),
+        (b'{"tiers": [], "deadline_s": 30, "budgets": {"per_ticket": "x"}}', "expected money"),
     ],
 )
 @pytest.mark.parametrize("command", ["certify", "replay"])

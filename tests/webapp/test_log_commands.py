@@ -75,6 +75,16 @@ def test_a_replay_says_of_a_chosen_policy_what_optimise_said(folder: Path) -> No
         assert again["escalated"] == pytest.approx(found[split]["escalated"])
 
 
+def test_a_replay_says_what_the_policy_was_made_with(folder: Path) -> None:
+    human = ("--human", "0.0005")
+    call(*OPTIMISE, *human, "--policy", "P.json")
+    replay = ("replay", "--policy", "P.json", "--outcomes", "train.jsonl")
+    assert "made with --human 0.0005" in call(*replay).stderr
+    assert not call(*replay, *human).stderr
+    call(*OPTIMISE, "--policy", "P.json")
+    assert "no costs" in call(*replay, *human).stderr
+
+
 def test_a_replay_says_how_many_tickets_the_human_has_no_time_for(folder: Path) -> None:
     Path("P.json").write_text(HAND_MADE.to_json())
     replay = ("replay", "--policy", "P.json", "--outcomes", "test.jsonl")

@@ -236,6 +236,13 @@ def test_the_frontier_and_what_it_saves_are_drawn(folder: Path, name: str, magic
         assert path.stat().st_size > 1000
 
 
+def test_a_models_name_is_no_formula(folder: Path) -> None:
+    lines = Path("train.jsonl").read_text().replace('"small"', '"$x_{$"')
+    Path("train.jsonl").write_text(lines)
+    call(*OPTIMISE, "--plot", "F.svg")
+    assert Path("F.svg").stat().st_size > 1000
+
+
 @pytest.mark.parametrize(
     ("name", "said"), [("F.jpg", ".png or .svg"), ("none/F.png", "none is no folder")]
 )
