@@ -237,6 +237,8 @@ def certify(
                 policies, outcomes, max_error=max_error, confidence=confidence, human=human
             ).certificate
     except Infeasible as exc:
+        if as_json:
+            click.echo(json.dumps({"holds": False, "reason": str(exc)}, indent=2))
         click.echo(f"frugaldesk: {exc}", err=True)
         sys.exit(NOT_CERTIFIED)
     text = json.dumps(certificate.as_json(), indent=2) if as_json else certificate.as_text()

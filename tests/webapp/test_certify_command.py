@@ -79,6 +79,9 @@ def test_where_none_of_several_can_be_certified_the_nearest_is_named(certifiable
     several = ("silent.json", "--policy", "careless.json")
     message = call(*CERTIFY, *several, status=1).stderr
     assert f"the nearest is {careless.version}" in message
+    found = call_json(*CERTIFY, *several, status=1)
+    assert not found["holds"]
+    assert careless.version in found["reason"]
 
 
 def test_a_certificate_is_saved_into_the_file_that_the_service_reads(certifiable: Path) -> None:
