@@ -152,7 +152,7 @@ def optimise(
     report = Report(frontier, train, test, chosen, problem)
     click.echo(json.dumps(report.as_json(), indent=2) if as_json else report.as_text())
     if policy_file is not None and problem is None:
-        told = {"choice": _choice(train, budget, quality), "costs": _counted(search)}
+        told = {"choice": _choice(train, budget, quality), "costs": _counted(frontier.search)}
         _write_policy(policy_file, chosen, report, told)
         if not as_json:
             click.echo(f"{policy_file}: policy {chosen.policy.version}")

@@ -83,6 +83,8 @@ def test_a_replay_says_what_the_policy_was_made_with(folder: Path) -> None:
     assert not call(*replay, *human).stderr
     call(*OPTIMISE, "--policy", "P.json")
     assert "no costs" in call(*replay, *human).stderr
+    call(*OPTIMISE, *human, "--capacity", "0", "--policy", "P.json")
+    assert not call(*replay).stderr
 
 
 def test_a_replay_says_how_many_tickets_the_human_has_no_time_for(folder: Path) -> None:
