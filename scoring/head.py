@@ -10,7 +10,7 @@ per topic serves both kinds of answers in any wording.
 """
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -115,6 +115,16 @@ class Head:
             part("trees", Trees),
             part("fusion", Fusion),
         )
+
+    def beside(self, others: Iterable["Head"]) -> "Head":
+        """Return this head with the parts of one that took over the same arrays, if there is one.
+
+        So what a part works out of its arrays is in memory once.
+        """
+        for other in others:
+            if other.taken_over == self.taken_over:
+                return replace(self, reader=other.reader, trees=other.trees, fusion=other.fusion)
+        return self
 
     @property
     def taken_over(self) -> tuple[int, ...]:

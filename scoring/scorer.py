@@ -4,7 +4,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -84,7 +84,8 @@ class Scorer:
         """Check a version and serve it; raises `BadAdapter` and changes nothing if unsound."""
         adapter = read_adapter(version, self._encoder, self._registry)
         with self._changing:
-            self._served = {**self._served, version: adapter}
+            head = adapter.head.beside(other.head for other in self._served.values())
+            self._served = {**self._served, version: replace(adapter, head=head)}
 
     def unload(self, version: str) -> None:
         """Stop serving a version; rows being scored with it are finished."""

@@ -2,13 +2,15 @@
 
 A shop's rules are cuts and conjunctions ("gold, and at most 60 days"), which trees find from far
 fewer rows than a network needs. XGBoost grows them, leaf by leaf; here they are arrays that are
-stored beside the other weights and walked many rows and trees at once.
+stored beside the other weights, and asked all their questions at once, many rows together.
 Source: Friedman, Greedy Function Approximation: A Gradient Boosting Machine, 2001; Chen and
-Guestrin, XGBoost: A Scalable Tree Boosting System, 2016.
+Guestrin, XGBoost: A Scalable Tree Boosting System, 2016; Lucchese et al., QuickScorer: A Fast
+Algorithm to Rank Documents with Additive Ensembles of Regression Trees, 2015.
 """
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -25,10 +27,14 @@ COLUMNS_SEEN = 0.8
 """The share of the columns that each tree is grown on."""
 
 ROWS_AT_ONCE = 256
-"""So many rows walk the trees together: more would take memory and leave the processor's cache."""
+"""So many rows are taken together: more would take memory and leave the processor's cache."""
 
 LEAF = -1
 """Stands for the column at a node that is a leaf."""
+
+MOST_LEAVES = 16
+EVERY_LEAF = np.uint16(2**MOST_LEAVES - 1)
+"""A tree's leaves as bits, from left to right, the leftmost lowest."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,20 @@ class Growth:
     trees: int
     rate: float
     smoothing: float
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What trees ask of a row, each node for itself.
+
+    `columns` (nodes, trees) are looked at, number 0 being always false; where one is true, only the
+    leaves `kept` (nodes, trees) are left. The leftmost leaf that all nodes leave is the one to
+    which the tree leads; `values` (trees, `MOST_LEAVES`) is what it adds.
+    """
+
+    columns: NDArray[np.intp]
+    kept: NDArray[np.uint16]
+    values: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -57,34 +77,30 @@ class Trees:
     values: NDArray[np.float32]
 
     def __post_init__(self) -> None:
-        """Raise ValueError where a row would not come to a leaf."""
+        """Raise ValueError where a row would not come to a leaf, or a tree has too many."""
         node = np.arange(self.columns.shape[1])[:, None]
         inner = (self.columns != LEAF)[:, :, None]
         led = np.where(inner, self.children > node, self.children == node)
         if not led.all() or self.children.max(initial=0) > len(node) - 1:
             raise ValueError("trees: a node leads back, or to none")
+        if (most := self._leaves_below[:, 0].max(initial=0)) > MOST_LEAVES:
+            raise ValueError(f"trees: one has {most} leaves, expected at most {MOST_LEAVES}")
 
     def __len__(self) -> int:
         return len(self.columns)
 
     def margins(self, bits: Bits) -> Array:
         """Return the sum over the trees for each row of bits (n, columns), (n,)."""
-        total = np.zeros(len(bits))
-        if not len(self):
-            return total
-        # A leaf looks at the false column that stands before the others, and stays where it is.
-        known = np.concatenate([np.zeros((len(bits), 1), bool), bits], axis=1).view(np.uint8)
-        trees, nodes = self.columns.shape
-        root = np.arange(trees) * nodes
-        columns, children = self.columns.ravel() + 1, (self.children + root[:, None, None]).ravel()
+        asked, total = self._questions, np.zeros(len(bits))
+        first_leaf = np.arange(len(self))[:, None] * MOST_LEAVES
         for first in range(0, len(bits), ROWS_AT_ONCE):
-            rows = known[first : first + ROWS_AT_ONCE]
-            row, seen = np.arange(len(rows))[:, None] * known.shape[1], rows.ravel()
-            node = np.repeat(root[None], len(rows), axis=0)
-            while (looked_at := columns.take(node)).any():
-                node = children.take(2 * node + seen.take(row + looked_at))
-            told = self.values.ravel().take(node).sum(1, dtype=np.float64)
-            total[first : first + ROWS_AT_ONCE] = told
+            rows = bits[first : first + ROWS_AT_ONCE].T
+            known = np.concatenate([np.zeros((1, rows.shape[1]), bool), rows])
+            left = np.where(known[asked.columns], asked.kept[:, :, None], EVERY_LEAF)
+            reached = np.bitwise_and.reduce(left, axis=0)  # (trees, rows)
+            leaf = np.bitwise_count(~reached & (reached - np.uint16(1)))
+            told = asked.values.ravel().take(first_leaf + leaf)
+            total[first : first + ROWS_AT_ONCE] = told.sum(0, dtype=np.float64)
         return total
 
     def entitled(self, people: Bits, places: Places) -> Array:
@@ -93,11 +109,48 @@ class Trees:
         `people` is (n, columns). Where a text lies between two topics, both have their say: no
         rounding of its vector makes the rules jump.
         """
-        at_first = self.margins(np.concatenate([people, places.bits()], axis=1))
-        row, bits = places.beside()
-        beside = self.margins(np.concatenate([people[row], bits], axis=1))
+        row, beside = places.beside()
+        asked_by, asked = np.concatenate([people, people[row]]), [places.bits(), beside]
+        margins = self.margins(np.concatenate([asked_by, np.concatenate(asked)], axis=1))
+        at_first, at_second = margins[: len(people)], margins[len(people) :]
         return at_first + np.bincount(
-            row, places.lean[places.lean > 0] * (beside - at_first[row]), len(people)
+            row, places.lean[places.lean > 0] * (at_second - at_first[row]), len(people)
+        )
+
+    @cached_property
+    def _leaves_below(self) -> NDArray[np.intp]:
+        """How many leaves there are from each node on, (trees, nodes)."""
+        below, tree = np.ones(self.columns.shape, dtype=np.intp), np.arange(len(self))[:, None]
+        for node in reversed(range(self.columns.shape[1])):
+            inner = self.columns[:, node] != LEAF
+            below[inner, node] = below[tree, self.children[:, node]].sum(1)[inner]
+        return below
+
+    @cached_property
+    def _questions(self) -> Questions:
+        """The same trees, with no node that waits for another's answer."""
+        trees, nodes = self.columns.shape
+        kept, values = (
+            np.full((trees, nodes), EVERY_LEAF),
+            np.zeros((trees, MOST_LEAVES), dtype=np.float32),
+        )
+        leftmost = np.full((trees, nodes), -1)  # the first leaf from a node on
+        leftmost[:, :1] = 0
+        for node in range(nodes):
+            led_to = leftmost[:, node] >= 0
+            inner = np.flatnonzero(led_to & (self.columns[:, node] != LEAF))
+            leaf = np.flatnonzero(led_to & (self.columns[:, node] == LEAF))
+            values[leaf, leftmost[leaf, node]] = self.values[leaf, node]
+            false, true = self.children[inner, node].T
+            here, wide = leftmost[inner, node], self._leaves_below[inner, false]
+            leftmost[inner, false], leftmost[inner, true] = here, here + wide
+            kept[inner, node] = EVERY_LEAF - (((1 << wide) - 1) << here).astype(np.uint16)
+        asking = self.columns != LEAF
+        order = np.argsort(~asking, axis=1, kind="stable")[:, : asking.sum(1).max(initial=0)]
+        return Questions(
+            np.take_along_axis(self.columns, order, 1).T.astype(np.intp) + 1,
+            np.take_along_axis(kept, order, 1).T.copy(),
+            values,
         )
 
 

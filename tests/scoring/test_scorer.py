@@ -27,6 +27,7 @@ from scoring.history import words_of
 from scoring.network import STATES, sentences
 from scoring.registry import CALIBRATION, HEAD, WEIGHTS, Registry
 from scoring.scorer import Score, Scorer, read_adapter
+from scoring.trees import no_trees
 from scoring.wordings import PlainVectors
 from tests.returns import Trained, customer
 
@@ -98,6 +99,19 @@ def assert_alike(got: Sequence[float], plain: Sequence[float], *, exact: bool) -
 def any_encoder(request: pytest.FixtureRequest) -> Encoder:
     """The bundled encoder, multiplying in the fastest type here and in fp32."""
     return load_encoder(products=request.param)
+
+
+def test_what_segments_took_over_is_in_memory_once(encoder: Encoder, trained: Trained) -> None:
+    first, second = (
+        read_adapter(adapter.version, encoder, trained.registry).head
+        for adapter in trained.adapters[:2]
+    )
+    beside = second.beside([first])
+    assert (beside.reader, beside.trees, beside.fusion) == (first.reader, first.trees, first.fusion)
+    assert beside.trees is first.trees is not second.trees
+    assert beside.own is second.own
+    other = replace(first, trees=no_trees())
+    assert second.beside([other]) is second
 
 
 def test_a_mixed_batch_scores_as_plain_peft_does_row_by_row(

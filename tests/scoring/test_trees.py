@@ -63,6 +63,48 @@ def test_no_columns_at_all_still_give_trees() -> None:
     assert (trees.margins(np.zeros((3, 0), dtype=bool)) > 0).all()
 
 
+def led(trees: Trees, row: np.ndarray) -> float:
+    """Return what the leaves add to which the trees lead this row, node by node."""
+    total = 0.0
+    for columns, children, values in zip(trees.columns, trees.children, trees.values, strict=True):
+        node = 0
+        while columns[node] != LEAF:
+            node = children[node, int(row[columns[node]])]
+        total += float(values[node])
+    return total
+
+
+def chain(leaves: int, turned: bool) -> Trees:
+    """Return one tree of questions one behind the other, each next one where it is false or true.
+
+    Leaf and next node lie beside each other; the leaves add 1, 2, 3 and so on.
+    """
+    nodes = 2 * leaves - 1
+    columns, children = np.full((1, nodes), LEAF, np.int32), np.arange(nodes, dtype=np.uint8)
+    children = np.stack([children, children], axis=1)[None]
+    for number in range(leaves - 1):
+        columns[0, 2 * number] = number
+        children[0, 2 * number] = (2 * number + 1, 2 * number + 2)[:: -1 if turned else 1]
+    return Trees(columns, children, np.arange(1, nodes + 1, dtype=np.float32)[None])
+
+
+@pytest.mark.parametrize("count", [1, 7, 600])
+def test_rows_are_led_to_the_leaves_that_the_nodes_name(count: int) -> None:
+    bits, entitled = rows(400)
+    trees = grown(bits, np.ones(400), entitled, count=9)
+    fresh, _ = rows(count)
+    assert trees.margins(fresh) == pytest.approx([led(trees, row) for row in fresh])
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_tree_may_have_as_many_leaves_as_there_are_bits_and_no_more(turned: bool) -> None:
+    bits = RANDOM.random((500, 16)) < (0.1 if turned else 0.9)
+    trees = chain(16, turned)
+    assert trees.margins(bits) == pytest.approx([led(trees, row) for row in bits])
+    with pytest.raises(ValueError, match="17 leaves, expected at most 16"):
+        chain(17, turned)
+
+
 @pytest.mark.parametrize("to", [0, 1, 200])
 def test_a_node_that_leads_nowhere_is_refused(to: int) -> None:
     bits, entitled = rows(50)
