@@ -2,22 +2,20 @@
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, NoReturn, TextIO, TypeVar
 
 import click
 
 from cascade import certify as certificates
 from cascade.advice import advise as measure_models
-from cascade.baselines import best_single
-from cascade.errors import BadOutcomes, BadPolicy, Infeasible
+from cascade.errors import BadOutcomes, Infeasible
 from cascade.optimiser import Frontier, Point, Search
 from cascade.optimiser import optimise as search_frontier
-from cascade.policy import Policy
 from cascade.replay import Human, Outcomes, fill_scores, read_outcomes
 from scoring.customer import Customer
-from webapp import outputs
+from webapp import outputs, policy_making
 from webapp.log_reports import (
     Report,
     advice_json,
@@ -28,7 +26,6 @@ from webapp.log_reports import (
     replayed,
     savings_place,
 )
-from webapp.policy_commands import policy_text
 from webapp.settings import scorer_base
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -152,15 +149,15 @@ def optimise(
     report = Report(frontier, train, test, chosen, problem)
     click.echo(json.dumps(report.as_json(), indent=2) if as_json else report.as_text())
     if policy_file is not None and problem is None:
-        told = {"choice": _choice(train, budget, quality), "costs": _counted(frontier.search)}
-        _write_policy(policy_file, chosen, report, told)
+        origin = policy_making.origin_of(chosen, report, budget=budget, quality=quality)
+        policy_making.write(policy_file, chosen.policy, origin)
         if not as_json:
             click.echo(f"{policy_file}: policy {chosen.policy.version}")
     # Pictures come last, so that nothing is lost with one that cannot be written.
     if plot is not None:
         draw_frontier(plot, frontier, train, test)
     if problem is not None:
-        click.echo(f"frugaldesk: {problem}", err=True)
+        _say(problem)
         sys.exit(INFEASIBLE)
 
 
@@ -219,13 +216,13 @@ def certify(
         outputs.check_places(policy_files)
     policies = []
     for path in policy_files:
-        policy, origin = _read_policy(path)
+        policy, origin = policy_making.read(path)
         if origin is not None:
             certificates.check_unseen(outcomes, origin)
         elif save:
-            raise _of_unknown_making(path)
+            raise policy_making.unknown(path)
         else:
-            click.echo(f"frugaldesk: {_of_unknown_making(path)}", err=True)
+            _say(policy_making.unknown(path))
         policies.append(policy)
     try:
         if len(policies) == 1:
@@ -239,15 +236,15 @@ def certify(
     except Infeasible as exc:
         if as_json:
             click.echo(json.dumps({"holds": False, "reason": str(exc)}, indent=2))
-        click.echo(f"frugaldesk: {exc}", err=True)
-        sys.exit(NOT_CERTIFIED)
+        _say(exc)
+        _leave_uncertified(policy_files, save=save)
     text = json.dumps(certificate.as_json(), indent=2) if as_json else certificate.as_text()
     click.echo(text)
     if not certificate.holds:
-        sys.exit(NOT_CERTIFIED)
+        _leave_uncertified(policy_files, save=save)
     if save:
         place = [policy.version for policy in policies].index(certificate.policy)
-        _save_certificate(policy_files[place], certificate, policies[place].tiers_version)
+        policy_making.save(policy_files[place], certificate, policies[place].tiers_version)
 
 
 @click.command()
@@ -269,7 +266,7 @@ def replay(
     as_json: bool,
 ) -> None:
     """Run a policy over a log: what it costs, what it gets right, which tier answers."""
-    policy, origin = _read_policy(policy_file)
+    policy, origin = policy_making.read(policy_file)
     outcomes = _read(log, adapters)
     human = _human(human_price, human_quality, capacity, tickets_a_day)
     known = (origin or {}).get("ids")
@@ -278,14 +275,8 @@ def replay(
     search = Search(human=human, scorer_cost=scorer_cost, retries=retries)
     found = replayed(policy, outcomes, search) | {"rows_it_was_made_from": seen}
     click.echo(json.dumps(found, indent=2) if as_json else replay_text(found))
-    made_with = (origin or {}).get("costs")
-    if isinstance(made_with, dict) and made_with != _counted(search):
-        options = " ".join(f"--{name} {value}" for name, value in made_with.items())
-        click.echo(
-            f"frugaldesk: {policy_file} was made with {options or 'no costs beside the log'}; "
-            "say the same here to compare",
-            err=True,
-        )
+    if unlike := policy_making.other_costs(origin, search):
+        _say(f"{policy_file} was made with {unlike}; say the same here to compare")
 
 
 @click.command()
@@ -321,6 +312,19 @@ def advise(
 COMMANDS = (optimise, certify, replay, advise)
 
 
+def _say(problem: object) -> None:
+    click.echo(f"frugaldesk: {problem}", err=True)
+
+
+def _leave_uncertified(policy_files: Sequence[Path], *, save: bool) -> NoReturn:
+    """End with the status of "not certified"; say which files keep a certificate all the same."""
+    for path in policy_files if save else ():
+        _, origin = policy_making.read(path)
+        if origin is not None and "certificate" in origin:
+            _say(f"{path} keeps the certificate that it had; nothing was saved")
+    sys.exit(NOT_CERTIFIED)
+
+
 def _chosen(
     frontier: Frontier, train: Outcomes, budget: float | None, quality: float | None
 ) -> tuple[Point, str | None]:
@@ -344,59 +348,6 @@ def _drawn(plot: Path | None, *, beside: bool = False) -> list[Path]:
         return []
     plots.check_path(plot)
     return [plot, savings_place(plot)] if beside else [plot]
-
-
-def _choice(train: Outcomes, budget: float | None, quality: float | None) -> dict[str, Any]:
-    """Return what was asked for."""
-    asked: dict[str, Any] = {"budget": budget, "quality": quality}
-    given = {name: value for name, value in asked.items() if value is not None}
-    return given or {"as_good_as": best_single(train)}
-
-
-def _counted(search: Search) -> dict[str, float]:
-    """Return what a search counts as cost, as its options name it; nothing for what it does not."""
-    human = search.human
-    priced = {"scorer-cost": search.scorer_cost, "retries": search.retries}
-    told = {name: value for name, value in priced.items() if value}
-    if human is None:
-        return told
-    return {"human": human.price, "human-quality": human.quality, "capacity": human.capacity} | told
-
-
-def _write_policy(path: Path, chosen: Point, report: Report, told: Mapping[str, Any]) -> None:
-    """Write the policy as the service loads it, with what it was made from."""
-    origin = certificates.made_from(report.train) | dict(told) | report.estimates(chosen)
-    whole = json.loads(chosen.policy.to_json()) | {"made_from": origin}
-    outputs.write_json(path, whole)
-
-
-def _of_unknown_making(path: Path) -> BadPolicy:
-    return BadPolicy(
-        f"{path} does not say which rows the policy was made from, so nobody can tell whether "
-        "it saw these; certify a policy that `frugaldesk optimise` wrote"
-    )
-
-
-def _save_certificate(path: Path, certificate: certificates.Certificate, tiers: str) -> None:
-    """Add what was certified to a policy's file, from which the service keeps watch over it."""
-    whole = json.loads(policy_text(path))
-    origin = whole["made_from"]
-    told = {name: getattr(certificate, name) for name in ("max_error", "confidence", "log")}
-    origin["certificate"] = told | {"rows": certificate.parts[0].rows, "tiers": tiers}
-    outputs.write_json(path, whole)
-
-
-def _read_policy(path: Path) -> tuple[Policy, Mapping[str, object] | None]:
-    """Return a file's policy, and what it says it was made from."""
-    text = policy_text(path)
-    try:
-        policy = Policy.from_json(text)
-    except BadPolicy as exc:
-        raise BadPolicy(f"{path}: {exc}") from exc
-    origin = json.loads(text).get("made_from")
-    if origin is not None and not isinstance(origin, dict):
-        raise BadPolicy(f"{path}: made_from is {origin!r:.60}; expected an object")
-    return policy, origin
 
 
 def _read(source: TextIO, adapters: Path | None) -> Outcomes:

@@ -109,6 +109,20 @@ def test_a_certificate_is_saved_into_the_file_that_the_service_reads(certifiable
     assert made_from("P.json")["certificate"]["max_error"] == 0.05
 
 
+def test_a_file_that_cannot_be_certified_again_says_that_it_keeps_its_certificate(
+    certifiable: Path,
+) -> None:
+    call("optimise", "--train", "easy.jsonl", "--policy", "P.json")
+    hopeless = ("--save", "--max-error", "0.001")
+    assert "keeps" not in call(*CERTIFY, "P.json", *hopeless, status=1).stderr
+    call(*CERTIFY, "P.json", "--save")
+    before = Path("P.json").read_bytes()
+    message = call(*CERTIFY, "P.json", *hopeless, status=1).stderr
+    assert "P.json keeps the certificate that it had; nothing was saved" in message
+    assert Path("P.json").read_bytes() == before
+    assert "keeps" not in call(*CERTIFY, "P.json", *hopeless[1:], status=1).stderr
+
+
 def test_of_several_the_certificate_is_saved_into_the_chosen_ones_file(certifiable: Path) -> None:
     for policy in ("careful.json", "frugal.json"):
         whole = json.loads(Path(policy).read_text()) | {"made_from": {"log": "x", "ids": []}}
