@@ -6,7 +6,7 @@ process already says that it lives.
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -56,6 +56,10 @@ log = logging.getLogger(__name__)
 TYPICAL_USAGE = Usage(input_tokens=1500, output_tokens=150)
 """A ticket's usual size, by which the built-in policy orders models from cheap to dear."""
 
+IDLE_SECONDS = 3600.0
+"""For how long nobody asked for an adapter before it may be let go: longer than any ticket takes
+from its setup to its last score."""
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -78,6 +82,8 @@ class Desk:
         self._store = DatabaseStore(database) if settings.cache else None
         self._flights: Flights[Drafts] = Flights()
         self._opening = Lock()
+        self._asking = Lock()
+        self._asked: dict[str, float] = {}
         self._scorer: Scorer | None = None
         self._library: Library | None = None
         self._problem = "the scorer is still being loaded"
@@ -124,8 +130,7 @@ class Desk:
                 for version in adapters.champions(session, tenant).values()
             }
         # Loading takes seconds, in which no transaction keeps other processes waiting.
-        for version in sorted(served - scorer.loaded):
-            scorer.load(version)
+        self._load(scorer, served)
         self._library = Library(encoder.embed, encoder.digest)
         with self._database.read() as session:
             for tenant in tenants:
@@ -162,18 +167,38 @@ class Desk:
                 champions=adapters.champions(session, tenant_id),
                 knowledge=self._library.of(session, tenant_id),
             )
-        for version in setup.champions.values():
-            self._load(version)
+        self._serve(set(setup.champions.values()))
         return setup
 
-    def _load(self, version: str) -> None:
-        """Serve a version, unless it is served already; raises `NotReady`."""
+    def _ready(self) -> "Scorer":
+        if self._scorer is None:
+            raise NotReady(self._problem)
+        return self._scorer
+
+    def _serve(self, versions: Set[str]) -> None:
+        """See to it that these versions can score; raises `NotReady`."""
         try:
-            if self._scorer is not None and version not in self._scorer.loaded:
-                self._scorer.load(version)
+            self._load(self._ready(), versions)
         except ScoringError as exc:
-            log.error("adapter %s cannot be loaded: %s", version, exc)
-            raise NotReady(f"the adapter {version} cannot be loaded") from exc
+            log.error("an adapter cannot be loaded: %s", exc)
+            raise NotReady("an adapter cannot be loaded; the log says which and why") from exc
+
+    def _load(self, scorer: "Scorer", versions: Set[str]) -> None:
+        """Load these versions where that is missing; raises `ScoringError`.
+
+        Whenever one is loaded, those that nobody asked for lately are let go.
+        """
+        now = time.monotonic()
+        with self._asking:
+            self._asked |= dict.fromkeys(versions, now)
+        missing = sorted(versions - scorer.loaded)
+        for version in missing:
+            scorer.load(version)
+        if missing:
+            with self._asking:
+                for idle in [each for each, at in self._asked.items() if now - at > IDLE_SECONDS]:
+                    scorer.unload(idle)
+                    del self._asked[idle]
 
     def answer(
         self,
@@ -246,7 +271,7 @@ class Desk:
 
         Raises `NotReady` where it cannot be loaded.
         """
-        self._load(version)
+        self._serve({version})
         alone = {request.customer.segment or SHARED: version}
         return [each.value for each in self.score(request, answers, alone)]
 
@@ -268,18 +293,14 @@ class Desk:
     ) -> "list[Score]":
         from scoring.examples import Pair
 
-        if self._scorer is None:
-            raise NotReady(self._problem)
         passage = request.passages[0].body if request.passages else None
         pairs = [Pair(request.question, text, customer, passage) for text, customer in answers]
-        return self._scorer.score(pairs, champions)
+        return self._ready().score(pairs, champions)
 
     def describe(self, tenant_id: str, customer: Customer) -> str:
         """Return in words what the scorer reads of a customer; raises `NotReady`."""
         setup = self.setup(tenant_id)
-        if self._scorer is None:
-            raise NotReady(self._problem)
-        return self._scorer.describe(customer, setup.champions)
+        return self._ready().describe(customer, setup.champions)
 
 
 def read_prices(settings: Settings) -> PriceTable:

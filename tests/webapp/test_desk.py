@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cascade import Accepted, Escalated, Policy, Tier
+from cascade import Accepted, DraftRequest, Escalated, Policy, Tier
 from cascade.policy import Instead
 from scoring.customer import Customer
 from scoring.examples import Pair
@@ -134,6 +134,31 @@ def test_without_passages_the_scorer_is_shown_none(
 ) -> None:
     ask(make_desk(database, tmp_path), tenant)
     assert [pair.passage for pair in scored] == [None, None]
+
+
+def test_adapters_that_nobody_asked_for_lately_are_let_go(
+    database: Database,
+    tenant: str,
+    tmp_path: Path,
+    encoder: CountingEncoder,
+    scored: list[Pair],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loaded: list[str] = []
+    monkeypatch.setattr(Scorer, "load", lambda _, version: loaded.append(version))
+    monkeypatch.setattr(Scorer, "unload", lambda _, version: loaded.remove(version))
+    monkeypatch.setattr(Scorer, "loaded", property(lambda _: frozenset(loaded)))
+    desk, request = make_desk(database, tmp_path), DraftRequest(QUESTION, Customer("c-1", None))
+    for version in ("first@1", "second@2"):
+        desk.score_with(request, ["Yes."], version)
+    assert loaded == ["first@1", "second@2"]
+    monkeypatch.setattr("webapp.desk.IDLE_SECONDS", 0)
+    desk.score_with(request, ["Yes."], "second@2")
+    assert loaded == ["first@1", "second@2"], "nothing was loaded, so there is no need"
+    desk.score_with(request, ["Yes."], "third@3")
+    assert loaded == ["third@3"]
+    desk.score_with(request, ["Yes."], "first@1")
+    assert loaded == ["first@1"]
 
 
 def test_a_mixed_policy_sends_each_ticket_its_own_way(
