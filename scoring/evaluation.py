@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from scoring.bootstrap import Figure, Resamples
 from scoring.customer import Customer
 from scoring.errors import BadExamples
 from scoring.examples import Example, Pair
@@ -21,7 +22,6 @@ from scoring.segments import SHARED
 Array = NDArray[np.float64]
 
 RESAMPLES = 500
-CONFIDENCE = 0.95
 
 METRICS: dict[str, Callable[[Array, Array, Array | None], float | None]] = {
     "auc": auc,
@@ -44,20 +44,6 @@ class Scores(Protocol):
 
     def score(self, pairs: Sequence[Pair], champions: Mapping[str, str]) -> Sequence[Scored]:
         """Return one score per pair, in order."""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A metric with its 95 % interval, over resampled customers; None where it is not defined."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-
-    def __str__(self) -> str:
-        if self.value is None or self.low is None or self.high is None:
-            return "not defined"
-        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
 @dataclass(frozen=True)
@@ -141,7 +127,7 @@ def evaluate(
         name=name,
         split=split,
         rows=len(examples),
-        customers=len(set(truth.customers.tolist())),
+        customers=truth.resamples.customers,
         seed=seed,
         champions=dict(champions),
         overall=truth.group("all", known),
@@ -163,8 +149,8 @@ def verdict(over_hidden: Figure, over_shuffled: Figure) -> str:
         key=lambda pair: pair[0].value or 0.0,
     )
     if least.low is None or least.low <= 0:
-        return f"Knowing the customer is worth nothing here: AUC {_signed(least)} over {control}."
-    return f"Knowing the customer is worth AUC {_signed(least)} over {control}."
+        return f"Knowing the customer is worth nothing here: AUC {least.signed} over {control}."
+    return f"Knowing the customer is worth AUC {least.signed} over {control}."
 
 
 @dataclass(frozen=True)
@@ -172,26 +158,22 @@ class Truth:
     """Labels and customers of the rows, and the same resamples of customers for every figure."""
 
     labels: Array
-    customers: NDArray[np.str_]
-    resamples: Array
-    """How often each row counts in each resample, (resamples, n)."""
+    customers: NDArray[np.object_]
+    resamples: Resamples
 
     @classmethod
     def of(cls, examples: Sequence[Example], seed: int) -> "Truth":
         """Draw the resamples: as many customers as there are, with replacement."""
-        ids = np.array([example.pair.customer.id for example in examples])
-        customers, place = np.unique(ids, return_inverse=True)
-        random = np.random.default_rng(seed)
-        even = np.full(len(customers), 1 / len(customers))
-        counts = random.multinomial(len(customers), even, size=RESAMPLES).astype(np.float64)
+        ids = [example.pair.customer.id for example in examples]
         labels = np.array([float(example.label) for example in examples])
-        return cls(labels, ids, counts[:, place])
+        resamples = Resamples(ids, count=RESAMPLES, seed=seed)
+        return cls(labels, np.array(ids, dtype=object), resamples)
 
     def group(self, name: str, chances: Array, chosen: NDArray[np.intp] | None = None) -> Group:
         """Return all figures over the chosen rows, by default all of them."""
         rows = np.arange(len(self.labels)) if chosen is None else chosen
         figures = {metric: self._figure(metric, chances, rows) for metric in METRICS}
-        return Group(name, len(rows), len(np.unique(self.customers[rows])), figures)
+        return Group(name, len(rows), len(set(self.customers[rows].tolist())), figures)
 
     def segment_groups(self, pairs: Sequence[Pair], chances: Array) -> list[Group]:
         """Return one group per segment, those without a segment under `no segment`."""
@@ -204,24 +186,15 @@ class Truth:
     def gain(self, chances: Array, control: Array) -> Figure:
         """Return by how much the AUC of `chances` lies above that of the control, paired."""
 
-        def difference(weights: Array | None) -> float | None:
+        def difference(weights: Array) -> float | None:
             ours, theirs = auc(self.labels, chances, weights), auc(self.labels, control, weights)
             return None if ours is None or theirs is None else ours - theirs
 
-        return _interval(difference(None), [difference(weights) for weights in self.resamples])
+        return self.resamples.figure(difference)
 
     def _figure(self, metric: str, chances: Array, rows: NDArray[np.intp]) -> Figure:
         measure, labels, chances = METRICS[metric], self.labels[rows], chances[rows]
-        drawn = [measure(labels, chances, weights[rows]) for weights in self.resamples]
-        return _interval(measure(labels, chances, None), drawn)
-
-
-def _interval(value: float | None, drawn: Sequence[float | None]) -> Figure:
-    defined = [figure for figure in drawn if figure is not None]
-    if value is None or not defined:
-        return Figure(None, None, None)
-    low, high = np.quantile(defined, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Figure(value, float(low), float(high))
+        return self.resamples.figure(lambda weights: measure(labels, chances, weights[rows]))
 
 
 def _nobody(customer: Customer) -> Customer:
@@ -236,10 +209,6 @@ def _shuffled(pairs: Sequence[Pair], seed: int) -> list[Pair]:
         replace(pairs[here], customer=pairs[there].customer)
         for here, there in sorted(zip(order, np.roll(order, 1), strict=True))
     ]
-
-
-def _signed(figure: Figure) -> str:
-    return f"{figure.value:+.3f} ({figure.low:+.3f} to {figure.high:+.3f})"
 
 
 def _line(group: Group) -> str:

@@ -6,14 +6,14 @@ with more data to its name, and may lose nowhere; least of all may it accept mor
 known to be wrong.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.evaluation import CONFIDENCE, Figure
+from scoring.bootstrap import Figure, Resamples
 from scoring.metrics import auc, expected_calibration_error
 
 Array = NDArray[np.float64]
@@ -105,7 +105,7 @@ def judge(parts: Sequence[Part], *, more_data: bool, seed: int = 0) -> Judgement
     compared = tuple(compare(part, seed) for part in parts if len(part.labels))
     losses = tuple(loss for each in compared for loss in each.losses)
     wins = tuple(
-        f"{each.name} of {each.segment}: log loss {_signed(each.log_loss)}"
+        f"{each.name} of {each.segment}: log loss {each.log_loss.signed}"
         for each in compared
         if each.won
     )
@@ -122,11 +122,11 @@ def judge(parts: Sequence[Part], *, more_data: bool, seed: int = 0) -> Judgement
 
 def compare(part: Part, seed: int = 0) -> Compared:
     """Return the part's figures, by a bootstrap over customers, and what speaks against it."""
-    draws = _resamples(part, seed)
+    resamples = Resamples(part.customers.tolist(), count=RESAMPLES, seed=seed)
     weights = part.weights
     before, after = _log_loss(part.labels, part.champion), _log_loss(part.labels, part.candidate)
-    log_loss = _figure(lambda w: _mean(after - before, w), weights, draws)
-    ranked = _figure(lambda w: _auc_gain(part, w), weights, draws)
+    log_loss = resamples.figure(lambda w: _mean(after - before, w), weights)
+    ranked = resamples.figure(lambda w: _auc_gain(part, w), weights)
     wrong = weights * (1 - part.labels)
     shares = [
         _mean(taken.astype(float), wrong) for taken in (part.taken_champion, part.taken_candidate)
@@ -140,7 +140,7 @@ def compare(part: Part, seed: int = 0) -> Compared:
         name=part.name,
         segment=part.segment,
         rows=len(part.labels),
-        customers=len(np.unique(part.customers)),
+        customers=resamples.customers,
         log_loss=log_loss,
         auc=ranked,
         ece_champion=eces[0],
@@ -167,9 +167,9 @@ def _losses(found: Compared, *, strict: bool) -> list[str]:
         return losses
     log_loss, ranked = (0.0, 0.0) if strict else (LOOSE_LOG_LOSS, LOOSE_AUC)
     if found.log_loss.low is not None and found.log_loss.low > log_loss:
-        losses.append(f"{where}: log loss {_signed(found.log_loss)} on {found.rows} rows")
+        losses.append(f"{where}: log loss {found.log_loss.signed} on {found.rows} rows")
     if found.auc.high is not None and found.auc.high < -ranked:
-        losses.append(f"{where}: AUC {_signed(found.auc)} on {found.rows} rows")
+        losses.append(f"{where}: AUC {found.auc.signed} on {found.rows} rows")
     eces = found.ece_champion, found.ece_candidate
     if found.rows >= CALIBRATED_ROWS and (eces[1] or 0) > (eces[0] or 0) + MOST_ECE_MORE:
         losses.append(f"{where}: calibration error {eces[1]:.3f}, the champion's {eces[0]:.3f}")
@@ -178,26 +178,9 @@ def _losses(found: Compared, *, strict: bool) -> list[str]:
 
 def _ties(compared: Sequence[Compared]) -> tuple[str, ...]:
     return tuple(
-        f"{each.name} of {each.segment}: log loss {_signed(each.log_loss)} on {each.rows} rows"
+        f"{each.name} of {each.segment}: log loss {each.log_loss.signed} on {each.rows} rows"
         for each in compared
     )
-
-
-def _resamples(part: Part, seed: int) -> Array:
-    """Return how often each row counts in each resample of customers, (resamples, n)."""
-    customers, place = np.unique(part.customers, return_inverse=True)
-    random = np.random.default_rng(seed)
-    even = np.full(len(customers), 1 / len(customers))
-    return random.multinomial(len(customers), even, size=RESAMPLES).astype(float)[:, place]
-
-
-def _figure(measure: Callable[[Array], float | None], weights: Array, draws: Array) -> Figure:
-    value = measure(weights)
-    drawn = [each for counts in draws if (each := measure(weights * counts)) is not None]
-    if value is None or not drawn:
-        return Figure(None, None, None)
-    low, high = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Figure(value, float(low), float(high))
 
 
 def _auc_gain(part: Part, weights: Array) -> float | None:
@@ -215,9 +198,3 @@ def _log_loss(labels: Array, chances: Array) -> Array:
 def _mean(values: Array, weights: Array) -> float | None:
     total = float(weights.sum())
     return None if total == 0 else float((values * weights).sum() / total)
-
-
-def _signed(figure: Figure) -> str:
-    if figure.value is None:
-        return "not defined"
-    return f"{figure.value:+.3f} ({figure.low:+.3f} to {figure.high:+.3f})"

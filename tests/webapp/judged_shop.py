@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select
 
 from cascade import Policy, Tier
-from scoring.evaluation import Figure
+from scoring.bootstrap import Figure
 from scoring.gate import Compared, Judgement
 from tests.webapp.people import add_people
 from webapp import adapters, customers, models, policies, promotion, suggestions
