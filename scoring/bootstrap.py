@@ -41,8 +41,8 @@ class Figure:
 class Resamples:
     """The same resamples of customers for every figure over the same rows.
 
-    `customers` (n,), at least one, says whose each row is; each of the `count` resamples draws as many customers
-    as there are, with replacement.
+    `customers` (n,), at least one, says whose each row is; each of the `count` resamples draws as
+    many customers as there are, with replacement.
     """
 
     def __init__(self, customers: Sequence[str], *, count: int, seed: int) -> None:

