@@ -289,7 +289,7 @@ class _Line:
 
 def _parsed(line: str) -> object:
     try:
-        return json.loads(line)
+        return json.loads(line.rstrip())
     except json.JSONDecodeError as exc:
         raise BadOutcomes(
             f"{exc.msg} at column {exc.colno}; expected one JSON object a line"

@@ -89,11 +89,18 @@ def read_objects(
     for number, line in enumerate(source, start=1):
         if line.strip():
             with bad_line_named(name, number):
-                row = json.loads(line)
+                row = _from_json(line)
                 if not isinstance(row, dict):
                     raise BadExamples(f"got {type(row).__name__}; expected a JSON object")
                 made = make(row)
             yield row, made
+
+
+def _from_json(line: str) -> object:
+    try:
+        return json.loads(line.rstrip())
+    except json.JSONDecodeError as exc:  # its own words count lines too, from the same 1
+        raise BadExamples(f"{exc.msg} at column {exc.colno}; expected a JSON object") from exc
 
 
 @contextmanager

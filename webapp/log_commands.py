@@ -133,6 +133,8 @@ def optimise(
     """
     if budget is not None and quality is not None:
         raise click.UsageError("give --budget or --quality, not both")
+    if test_log is not None and train_log.name == test_log.name:
+        raise click.UsageError(f"--train and --test are both {train_log.name}; give two logs")
     logs = [log.name for log in (train_log, test_log) if log is not None]
     policies = [] if policy_file is None else [policy_file]
     outputs.check_places([*policies, *_drawn(plot, beside=test_log is not None)], read=logs)

@@ -148,6 +148,11 @@ def test_a_log_that_is_not_there_is_a_usage_error(folder: Path) -> None:
     assert "'--train': 'nowhere.jsonl': No such file" in message
 
 
+def test_one_log_cannot_be_both_what_is_chosen_on_and_what_is_measured_on(folder: Path) -> None:
+    message = call(*OPTIMISE, "--test", "train.jsonl", status=2).stderr
+    assert "--train and --test are both train.jsonl; give two logs" in message
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
