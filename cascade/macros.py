@@ -38,10 +38,11 @@ class Macro:
 class Macros:
     """The provider named "macros": up to `top` filled macros at cosine `min_similarity` or nearer.
 
-    Candidates are at most `top` macros, none less like the question than `min_similarity` nor less
-    than the nearest by more than `within`: what is far behind is about something else. Titles and
-    questions are embedded once, when this is made. Raises `BadMacro` when `embed` does
-    not give one finite row for each text.
+    None is less like the question than the nearest by more than `within`: what is behind is about
+    something else. Macros as like each other as `alike`, in what they answer and say together, are
+    other answers to the same question, so all of them are as near as the nearest. Everything of a
+    macro is embedded once, when this is made. Raises `BadMacro` when `embed` does not give one
+    finite row for each text.
 
     >>> Macros([Macro("m-1", "Returns", ("Can I return it?",), "Yes, {first_name}.")], embed)
     """
@@ -57,7 +58,8 @@ class Macros:
         *,
         top: int = 6,
         min_similarity: float = 0.36,
-        within: float = 0.08,
+        within: float = 0.03,
+        alike: float = 0.74,
     ) -> None:
         self._macros = tuple(macros)
         self._embed = embed
@@ -67,7 +69,10 @@ class Macros:
         texts = [(each.title, *each.questions) for each in self._macros]
         self._starts = np.cumsum([0, *(len(each) for each in texts)])[:-1]
         flat = [text for each in texts for text in each]
-        self._rows = _unit_rows(embed, flat) if flat else np.zeros((0, 0))  # (texts, dim)
+        said = [each.body for each in self._macros]
+        rows = _unit_rows(embed, [*flat, *said]) if flat else np.zeros((0, 0), np.float32)
+        self._rows, bodies = rows[: len(flat)], rows[len(flat) :]  # (texts, dim), (macros, dim)
+        self._same = _likeness(self._rows, self._starts, bodies) >= alike  # (macros, macros)
 
     def draft(self, request: DraftRequest, *, deadline: Deadline) -> Drafts:
         """The nearest macros whose blanks this customer's profile can fill, nearest first."""
@@ -83,10 +88,11 @@ class Macros:
         if not self._macros:
             return
         question = _unit_rows(self._embed, [request.question])[0]
-        # The best of a macro's title and questions speaks for the macro.
-        nearness = np.maximum.reduceat(self._rows @ question, self._starts)  # (macros,)
+        # The best of a macro's title and questions speaks for the macro, and for those like it.
+        own = np.maximum.reduceat(self._rows @ question, self._starts)  # (macros,)
+        nearness = np.where(self._same, own, -np.inf).max(axis=1)
         least = max(self._min_similarity, float(nearness.max()) - self._within)
-        for place in np.argsort(-nearness, kind="stable"):
+        for place in np.lexsort((-own, -nearness)):
             if nearness[place] < least:
                 return
             yield self._macros[place]
@@ -116,5 +122,21 @@ def _unit_rows(embed: Embed, texts: Sequence[str]) -> NDArray[np.float32]:
             f"the embedding of {len(texts)} texts has shape {rows.shape} or holds NaN; "
             "expected one finite row for each text"
         )
+    return _unit(rows)
+
+
+def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     lengths: NDArray[np.float32] = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.divide(rows, np.maximum(lengths, 1e-12), dtype=np.float32)
+
+
+def _likeness(
+    rows: NDArray[np.float32], starts: NDArray[np.intp], bodies: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the cosine of every two macros, by what they answer and what they say alike."""
+    if not len(bodies):
+        return np.zeros((0, 0), np.float32)
+    together = _unit(_unit(np.add.reduceat(rows, starts)) + bodies)
+    likeness: NDArray[np.float32] = together @ together.T
+    np.fill_diagonal(likeness, 1.0)
+    return likeness

@@ -35,7 +35,7 @@ def drafts(
     features: dict[str, Feature],
     macros: Sequence[Macro] = (RETURNS, PARCEL, REFUND),
     top: int = 6,
-    within: float = 0.08,
+    within: float = 0.03,
 ) -> tuple[str, ...]:
     provider = Macros(macros, CountingEmbed(), top=top, within=within)
     request = DraftRequest(question, Customer("c", "gold", features))
@@ -50,6 +50,15 @@ def test_the_nearest_come_first_and_the_far_not_at_all() -> None:
     )
     assert drafts("where is my parcel, or may I return it", features) == ("It is delivered.",)
     assert drafts("good morning", features, within=1) == ()
+
+
+def test_other_answers_to_the_same_question_are_as_near_as_the_nearest() -> None:
+    may = Macro("m-1", "Return refund", ("return?",), "Yes, return it, we refund.")
+    not_any_more = Macro("m-2", "Return refund", ("refund?",), "No return, no refund.")
+    elsewhere = Macro("m-3", "return parcel", (), "Where the parcel is.")
+    macros = [elsewhere, not_any_more, may]
+    assert drafts("return", {}, macros) == (may.body, not_any_more.body)
+    assert drafts("refund", {}, macros) == (not_any_more.body, may.body)
 
 
 def test_a_macro_the_profile_cannot_fill_is_left_out() -> None:
@@ -98,7 +107,7 @@ def test_only_plain_names_are_filled(body: str, filled: str | None) -> None:
     assert fill(body, features) == filled
 
 
-@pytest.mark.parametrize("rows", [np.zeros((1, 3)), np.zeros(2), np.full((2, 3), np.nan)])
+@pytest.mark.parametrize("rows", [np.zeros((1, 3)), np.zeros(2), np.full((3, 3), np.nan)])
 def test_an_embedding_that_does_not_fit_is_refused(rows: NDArray[np.float64]) -> None:
     with pytest.raises(BadMacro):
         Macros([Macro("m", "one", ("two",), "Yes.")], lambda texts: rows)

@@ -13,6 +13,9 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from cascade import Deadline, DraftRequest, Macro, Macros
+from scoring.customer import Customer
+from scoring.encoder import Encoder
 from webapp.demo import policy
 from webapp.demo.macros import WITHOUT_MACRO
 from webapp.demo.phrasings import PHRASINGS
@@ -295,6 +298,38 @@ def test_there_is_one_macro_for_every_stance_but_those_left_to_models(shop: Shop
         (topic, stance) for topic, stance in STANCES if topic not in WITHOUT_MACRO
     ]
     assert len({macro.title for macro in shop.macros}) == len(shop.macros)
+
+
+def test_every_answer_to_a_question_is_offered_and_none_to_another(
+    shop: Shop, encoder: Encoder
+) -> None:
+    """Of two macros on a topic each has half the questions, so the right one may be the farther."""
+    taken: Counter[str] = Counter()
+    macros: list[Macro] = []
+    for each in shop.macros:
+        questions = each.questions[taken[each.topic] :: 2]
+        taken[each.topic] += 1
+        macros.append(Macro(each.external_id, each.title, questions, each.body))
+    provider = Macros(macros, encoder.embed)
+    someone = shop.customers[0]
+    about = {each.filled_for(someone): each.topic for each in shop.macros}
+    customer = Customer("c", None, dict(someone.features))
+
+    def topics(question: str) -> Counter[str]:
+        drafts = provider.draft(DraftRequest(question, customer), deadline=Deadline.after(60))
+        return Counter(about[text] for text in drafts.texts)
+
+    covered = set(about.values())
+    asked = {
+        each.question: each.topic
+        for each in shop.examples
+        if each.split == "heldout" and each.kind == "policy" and each.topic in covered
+    }
+    offered = [(topic, topics(question)) for question, topic in asked.items()]
+    answered = [(topic, found) for topic, found in offered if found]
+    assert len(answered) > 0.85 * len(offered)
+    assert sum(found[topic] == 2 for topic, found in answered) > 0.95 * len(answered)
+    assert sum(found == {topic: 2} for topic, found in answered) > 0.85 * len(answered)
 
 
 def test_every_macro_can_be_filled_for_every_customer(shop: Shop) -> None:
