@@ -17,6 +17,7 @@ from datetime import datetime
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from scoring import registry as files
@@ -117,8 +118,8 @@ def train_candidate(
 ) -> TrainedAdapter:
     """Train and store one adapter that goes live nowhere: the segment's, or the shared one.
 
-    A segment's starts from the version `shared`, the shared one from the stored start. Torch
-    computes on one core, so that the version is the same in any process of a machine, and the
+    A segment's starts from the version `shared`, the shared one from the stored start. It is
+    computed on one core, so that the version is the same in any process of a machine, and the
     others go on serving. `progress` is told each stage and step, and what it raises ends the
     training with nothing stored. Raises `BadExamples` as `train` does, `BadAdapter` where `shared`
     cannot be read.
@@ -136,11 +137,12 @@ def train_candidate(
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Let torch compute on one core: how sums are shared out shows in their last digits."""
+    """Compute on one core: how sums are shared out shows in their last digits."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with threadpool_limits(1):
+            yield
     finally:
         torch.set_num_threads(before)
 
