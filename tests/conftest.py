@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 import httpx
 import psycopg
 import pytest
+from filelock import FileLock
 from sqlalchemy import make_url
 
 from scoring.customer import Customer
@@ -128,11 +129,19 @@ def migrated_postgres(postgres_url: str) -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def demo_var(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder `frugaldesk demo` prepares: schema, shop, really trained adapters, demo.json."""
-    var = tmp_path_factory.mktemp("demo")
-    run_frugaldesk("demo", "--prepare-only", FRUGALDESK_VAR=str(var))
-    return var
+def demo_var(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The folder `frugaldesk demo` prepares: schema, shop, really trained adapters, demo.json.
+
+    It is prepared once for all of pytest's workers, each of which has a copy.
+    """
+    base = tmp_path_factory.getbasetemp()
+    ready = (base if worker_id == "master" else base.parent) / "prepared"
+    with FileLock(f"{ready}.lock"):
+        if not ready.exists():
+            making = ready.with_name("being-prepared")
+            run_frugaldesk("demo", "--prepare-only", FRUGALDESK_VAR=str(making))
+            making.rename(ready)
+    return Path(shutil.copytree(ready, tmp_path_factory.mktemp("demo") / "var"))
 
 
 @pytest.fixture(scope="session")
@@ -150,7 +159,7 @@ def run_frugaldesk(*arguments: str, **environment: str) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=600,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout
     return done.stdout

@@ -7,16 +7,26 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from scoring.examples import read_examples
 from scoring.registry import Registry
 from tests.conftest import run_frugaldesk
 from webapp import Settings
+from webapp.cli import main
 from webapp.errors import BadSettings
 
 
-def fails(*arguments: str, given: str | None = None, **environment: str) -> str:
+def fails(*arguments: str, **environment: str) -> str:
     """Run a command that must exit with 2 and no traceback; returns what it said."""
+    done = CliRunner().invoke(main, arguments, env=environment)
+    assert isinstance(done.exception, SystemExit), repr(done.exception)
+    assert done.exit_code == 2, done.output
+    return done.stderr
+
+
+def fails_on(given: str, *arguments: str, **environment: str) -> str:
+    """The same where this is on its standard input, in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "webapp.cli", *arguments],
         env={"PATH": "", **environment},
@@ -95,8 +105,8 @@ def test_a_bad_line_is_named_and_nothing_is_written(
 
 def test_standard_input_is_read(tmp_path: Path) -> None:
     arguments = ("train", "--examples", "-", "--adapters", str(tmp_path / "a"))
-    assert "no examples" in fails(*arguments, given="\n")
-    assert "<stdin>, line 1" in fails(*arguments, given="nonsense\n")
+    assert "no examples" in fails_on("\n", *arguments)
+    assert "<stdin>, line 1" in fails_on("nonsense\n", *arguments)
 
 
 TICKETS = """customer_id,segment,question,reply,feature.days
@@ -135,18 +145,26 @@ def test_import_tickets_says_that_no_negatives_were_found(tmp_path: Path) -> Non
 
 def test_import_tickets_names_what_is_bad_and_writes_nothing(tmp_path: Path) -> None:
     out = tmp_path / "examples.jsonl"
-    arguments = ("import-tickets", "--tickets", "-", "--out", str(out))
-    assert "--format" in fails(*arguments, given=TICKETS)
-    bad = TICKETS + "c-3,gold,Can I?,,1\n"
-    assert "<stdin>, line 5: reply is None" in fails(*arguments, "--format", "csv", given=bad)
-    assert "<stdin>, line 1" in fails(*arguments, "--format", "jsonl", given=TICKETS)
-    assert "no tickets" in fails(*arguments, "--format", "csv", given="\n")
-    missing = ("--out", str(tmp_path / "none" / "g.jsonl"))
-    assert "is no folder" in fails(*arguments[:3], *missing, given=TICKETS)
-    latin = tmp_path / "latin.csv"
-    latin.write_bytes(TICKETS.replace("hand", "h\u00e4nd").encode("latin-1"))
-    assert "utf-8" in fails("import-tickets", "--tickets", str(latin), *arguments[3:])
-    assert [path.name for path in tmp_path.iterdir()] == ["latin.csv"]
+    source = tmp_path / "tickets"
+    whence, whither = ("import-tickets", "--tickets", str(source)), ("--out", str(out))
+
+    def said(tickets: bytes, *more: str) -> str:
+        source.write_bytes(tickets)
+        return fails(*whence, *(more or whither))
+
+    good = TICKETS.encode()
+    assert "--format" in said(good)
+    bad = good + b"c-3,gold,Can I?,,1\n"
+    assert f"{source}, line 5: reply is None" in said(bad, *whither, "--format", "csv")
+    assert f"{source}, line 1" in said(good, *whither, "--format", "jsonl")
+    assert "no tickets" in said(b"\n", *whither, "--format", "csv")
+    assert "is no folder" in said(good, "--out", str(tmp_path / "none" / "g.jsonl"))
+    latin = TICKETS.replace("hand", "h\u00e4nd").encode("latin-1")
+    assert "utf-8" in said(latin, *whither, "--format", "csv")
+    assert "<stdin>, line 5: reply is None" in fails_on(
+        bad.decode(), "import-tickets", "--tickets", "-", *whither, "--format", "csv"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["tickets"]
 
 
 def test_an_operator_sets_up_a_tenant_of_their_own(tmp_path: Path) -> None:
@@ -235,7 +253,7 @@ def test_a_bad_line_of_knowledge_is_named_with_what_was_got(tmp_path: Path) -> N
         ("[1]", "the line is [1]"),
         ("[" * 100_000, "line 2"),
     ):
-        message = fails(*arguments, given=f"{json.dumps(good)}\n{line}\n", **environment)
+        message = fails_on(f"{json.dumps(good)}\n{line}\n", *arguments, **environment)
         assert "<stdin>, line 2" in message
         assert said in message
         assert len(message) < 400

@@ -14,9 +14,10 @@ from tests.conftest import Service, serving
 
 PICKUP = {
     "external_id": "T-2001",
-    "subject": "Repair",
-    "body": "Three of our rental tents need a repair. Can a courier pick them up at our base?",
+    "subject": "Courier",
+    "body": "How do our three tents get to your repair workshop?",
 }
+"""So unlike all that macros answer that none is looked at, however the demo's adapters judge."""
 ENTITLED = "c-97"
 """A gold customer in the EU, to whom the policy grants the pickup."""
 GRANTED = "Yes, we will send a courier to collect the item from you for the repair."
@@ -73,8 +74,6 @@ def with_model(var: Path, demo_var: Path, upstream: Loopback) -> dict[str, str]:
     (var / "prices.toml").write_text(PRICES)
     return {
         "FRUGALDESK_ADAPTERS": str(demo_var / "adapters"),
-        # So surely no macro answers what no macro is about.
-        "FRUGALDESK_THRESHOLD": "0.9",
         "FRUGALDESK_LLM_BASE_URL": f"{upstream.url}/v1",
         "FRUGALDESK_LLM_MODEL": "loopback-model",
         "FRUGALDESK_PRICES": str(var / "prices.toml"),
@@ -132,7 +131,7 @@ def test_with_the_server_killed_it_escalates_with_the_reason(
             assert ask(service, PICKUP)["status"] == "suggested"
             upstreams_life.close()
             # What was asked before could be answered from the cache.
-            other = {**PICKUP, "body": PICKUP["body"].replace("Three", "Two")}
+            other = {**PICKUP, "body": PICKUP["body"].replace("three", "two")}
             made = ask(service, other)
     assert made["status"] == "escalated"
     assert "loopback-model" in made["reason"]

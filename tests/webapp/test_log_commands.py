@@ -224,17 +224,20 @@ def test_missing_scores_are_filled_in_by_trained_adapters(folder: Path, adapters
     assert found["train"]["rows"] == 40
     read = read_outcomes(map(json.dumps, lines), name="bare.jsonl")
     scorer, champions = with_champions(load_encoder(), Registry(adapters))
-    for line, row in zip(lines, read.rows, strict=True):
-        assert row.customer is not None
-        pairs = [Pair(line["question"], text, row.customer) for text in row.answers]
-        for answer, score in zip(line["answers"], scorer.score(pairs, champions), strict=True):
-            answer["score"] = score.value
+    pairs = [
+        Pair(line["question"], text, row.customer)
+        for line, row in zip(lines, read.rows, strict=True)
+        if row.customer is not None
+        for text in row.answers
+    ]
+    # All at once, as the command does it: scores of other batches differ in their last digits.
+    scores = iter(scorer.score(pairs, champions))
+    for line in lines:
+        for answer in line["answers"]:
+            answer["score"] = next(scores).value
     write("full.jsonl", lines)
     again = call_json("optimise", "--train", "full.jsonl")
-    # Scores of other batches differ in their last digits.
-    for ours, theirs in zip(found["frontier"], again["frontier"], strict=True):
-        assert ours["chain"] == theirs["chain"]
-        assert ours["expected"] == pytest.approx(theirs["expected"], rel=1e-3)
+    assert found["frontier"] == again["frontier"]
 
 
 def test_a_row_that_cannot_be_scored_is_named(folder: Path, adapters: Path) -> None:
