@@ -59,7 +59,7 @@ class Macros:
         top: int = 6,
         min_similarity: float = 0.36,
         within: float = 0.03,
-        alike: float = 0.74,
+        alike: float = 0.78,
     ) -> None:
         self._macros = tuple(macros)
         self._embed = embed
